@@ -1,0 +1,1 @@
+"""Users, roles, eID sign-in and tokens."""

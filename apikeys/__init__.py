@@ -1,0 +1,1 @@
+"""API keys, the token bucket, usage and the CIDR bypass."""

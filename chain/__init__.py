@@ -1,0 +1,1 @@
+"""The EVM adapter: node clients, contracts, indexer and head listener."""

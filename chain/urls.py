@@ -1,0 +1,5 @@
+"""REST routes of `chain`."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

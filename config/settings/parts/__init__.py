@@ -1,0 +1,1 @@
+"""Settings by subject; base.py puts them together."""

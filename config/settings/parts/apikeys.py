@@ -1,0 +1,5 @@
+"""Settings of `apikeys`."""
+
+from typing import Any
+
+APIKEYS_BEAT: dict[str, dict[str, Any]] = {}

@@ -1,0 +1,5 @@
+"""Settings of `audit`."""
+
+from typing import Any
+
+AUDIT_BEAT: dict[str, dict[str, Any]] = {}

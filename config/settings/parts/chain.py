@@ -1,0 +1,5 @@
+"""Settings of `chain`."""
+
+from typing import Any
+
+CHAIN_BEAT: dict[str, dict[str, Any]] = {}

@@ -1,0 +1,35 @@
+"""PostgreSQL, Redis and the channel layer."""
+
+from typing import Any
+
+from config.settings.env import env
+
+REDIS_URL: str = env.str("REDIS_URL", "redis://127.0.0.1:6379/0")
+
+# The application's role; migrations run as MIGRATION_DATABASE_URL's, which owns the tables.
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": env.dj_db_url("DATABASE_URL", "postgresql://psephos_app@127.0.0.1:5432/psephos")
+}
+DATABASES["default"]["ENGINE"] = "django_prometheus.db.backends.postgresql"
+DATABASES["default"]["CONN_MAX_AGE"] = 0
+DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
+    "min_size": 1,
+    "max_size": env.int("DATABASE_POOL_SIZE", 8),
+    "timeout": 10,
+}
+MIGRATION_DATABASE_URL: str = env.str("MIGRATION_DATABASE_URL", "")
+
+CACHES = {
+    "default": {
+        "BACKEND": "django_prometheus.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "psephos",
+    }
+}
+
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URL], "prefix": "psephos"},
+    }
+}

@@ -1,0 +1,12 @@
+"""Settings of the test suite; conftest.py starts the services and points the environment at them."""
+
+from config.settings.base import *  # noqa: F403
+
+SECRET_KEY = "insecure-test-key-do-not-use-in-production"  # noqa: S105
+ALLOWED_HOSTS = ["*"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+CELERY_TASK_ALWAYS_EAGER = False
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}

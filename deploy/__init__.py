@@ -1,0 +1,1 @@
+"""Container images, the local stack, and the monitoring that goes with them."""

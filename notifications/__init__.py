@@ -1,0 +1,1 @@
+"""Outbox, templates, delivery by e-mail and SMS."""

@@ -1,0 +1,1 @@
+"""Circuits, keys, prover and verifier."""
