@@ -6,7 +6,7 @@ With xdist the controller starts them once and every worker gets a database, a R
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import django
@@ -59,7 +59,7 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
     """Teach the flush between transactional tests to pass the audit log's append-only triggers."""
     from django.db import connection, transaction
 
-    def execute_sql_flush(sql_list: list[str]) -> None:
+    def execute_sql_flush(sql_list: Iterable[str]) -> None:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SET LOCAL session_replication_role = replica")
             for sql in sql_list:

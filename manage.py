@@ -9,12 +9,10 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
-    from environs import EnvError
 
     try:
         execute_from_command_line(sys.argv)
-    except (ImproperlyConfigured, EnvError) as error:
-        # One line that names the setting; a traceback helps nobody who mistyped a variable.
+    except ImproperlyConfigured as error:
         sys.exit(f"configuration: {error}")
 
 

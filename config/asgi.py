@@ -17,7 +17,7 @@ from config.routing import websocket_urlpatterns
 
 application = ProtocolTypeRouter(
     {
-        "http": WSGIMiddleware(wsgi_application, workers=8),
+        "http": WSGIMiddleware(wsgi_application, workers=8),  # type: ignore[arg-type]
         "websocket": AllowedHostsOriginValidator(URLRouter(websocket_urlpatterns)),
     }
 )

@@ -70,7 +70,7 @@ def problem_exception_handler(exc: Exception, context: dict[str, Any]) -> Respon
             status=exc.status_code, code="invalid", detail="The request is not valid; see `errors`.", errors=errors
         )
     else:
-        code = exc.detail.code if isinstance(exc.detail, exceptions.ErrorDetail) else exc.default_code
+        code = getattr(exc.detail, "code", None) or exc.default_code
         body = problem_body(status=exc.status_code, code=code, detail=str(exc.detail))
     body |= getattr(exc, "extra", {})
     response.data = body

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from config.settings.env import env
+from config.settings.env import env, is_url
 from config.settings.parts.accounts import *  # noqa: F403
 from config.settings.parts.accounts import ACCOUNTS_BEAT
 from config.settings.parts.apikeys import *  # noqa: F403
@@ -33,7 +33,7 @@ SECRET_KEY: str = env.str("SECRET_KEY", "")
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 # Where people reach us from outside: links in mails, OIDC redirect addresses.
-PUBLIC_URL: str = env.str("PUBLIC_URL", "http://localhost:8000")
+PUBLIC_URL: str = env.str("PUBLIC_URL", "http://localhost:8000", validate=is_url("http", "https"))
 
 INSTALLED_APPS = [
     "daphne",
@@ -106,7 +106,7 @@ LOCALE_PATHS = [BASE_DIR / "notifications" / "locale"]
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
-STATIC_ROOT: Path = env.path("STATIC_ROOT", str(BASE_DIR / "staticfiles"))
+STATIC_ROOT: Path = env.path("STATIC_ROOT", BASE_DIR / "staticfiles")
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},

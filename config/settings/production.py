@@ -1,18 +1,18 @@
 """Settings of production: refuses to start without its secrets."""
 
-from django.core.exceptions import ImproperlyConfigured
+from config.settings.env import env, refuse, refusing_in_one_line
 
-from config.settings.base import *  # noqa: F403
-from config.settings.base import SECRET_KEY
-from config.settings.env import env
+with refusing_in_one_line():
+    from config.settings.base import *  # noqa: F403
+    from config.settings.base import SECRET_KEY
 
 if not SECRET_KEY:
-    raise ImproperlyConfigured("SECRET_KEY is not set")
+    refuse("SECRET_KEY is not set")
 if SECRET_KEY.startswith("insecure-") or len(SECRET_KEY) < 50:
-    raise ImproperlyConfigured("SECRET_KEY is a development key or shorter than 50 characters")
+    refuse("SECRET_KEY is a development key or shorter than 50 characters")
 for _name in ("DATABASE_URL", "REDIS_URL", "ALLOWED_HOSTS", "PUBLIC_URL"):
     if not env.str(_name, ""):
-        raise ImproperlyConfigured(f"{_name} is not set")
+        refuse(f"{_name} is not set")
 
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_SSL_REDIRECT = True

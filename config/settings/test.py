@@ -1,6 +1,9 @@
 """Settings of the test suite; conftest.py starts the services and points the environment at them."""
 
-from config.settings.base import *  # noqa: F403
+from config.settings.env import refusing_in_one_line
+
+with refusing_in_one_line():
+    from config.settings.base import *  # noqa: F403
 
 SECRET_KEY = "insecure-test-key-do-not-use-in-production"  # noqa: S105
 ALLOWED_HOSTS = ["*"]

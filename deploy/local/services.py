@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,7 +58,13 @@ def launch(name: str, command: Sequence[str], *, log: Path, cwd: Path | None = N
         )
 
 
-def wait_until(name: str, is_ready, process: subprocess.Popen[bytes], log: Path, timeout_seconds: float = 20) -> None:
+def wait_until(
+    name: str,
+    is_ready: Callable[[], object],
+    process: subprocess.Popen[bytes],
+    log: Path,
+    timeout_seconds: float = 20,
+) -> None:
     """Wait for a part to answer; raise ServiceFailed with the end of its log if it ends or stays silent."""
     deadline = time.monotonic() + timeout_seconds
     while time.monotonic() < deadline:
@@ -106,7 +112,7 @@ class Postgres:
         """Run statements outside of a transaction as the superuser."""
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             for statement in statements:
-                connection.execute(statement)  # type: ignore[arg-type]
+                connection.execute(statement)
 
     def stop(self) -> None:
         self.server.stop()  # type: ignore[attr-defined]

@@ -2,9 +2,12 @@
 
 from typing import Any
 
-from config.settings.env import env
+from config.settings.env import env, is_url
+from config.settings.parts.services import REDIS_URL
 
-CELERY_BROKER_URL: str = env.str("CELERY_BROKER_URL", "") or env.str("REDIS_URL", "redis://127.0.0.1:6379/0")
+CELERY_BROKER_URL: str = (
+    env.str("CELERY_BROKER_URL", "", validate=is_url("redis", "rediss", "amqp", "amqps")) or REDIS_URL
+)
 CELERY_RESULT_BACKEND = "django-db"
 CELERY_RESULT_EXTENDED = True
 CELERY_RESULT_EXPIRES = 7 * 24 * 3600

@@ -2,10 +2,13 @@
 
 from typing import Any
 
+from environs import validate
+
 from config.settings.env import env
 
-LOG_LEVEL: str = env.str("LOG_LEVEL", "INFO")
-LOG_FORMAT: str = env.str("LOG_FORMAT", "json")
+LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+LOG_LEVEL: str = env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(LEVELS))
+LOG_FORMAT: str = env.str("LOG_FORMAT", "json", validate=validate.OneOf(["json", "console"]))
 
 LOGGING: dict[str, Any] = {
     "version": 1,

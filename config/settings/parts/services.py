@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from config.settings.env import env
+from config.settings.env import env, is_url
 
-REDIS_URL: str = env.str("REDIS_URL", "redis://127.0.0.1:6379/0")
+REDIS_URL: str = env.str("REDIS_URL", "redis://127.0.0.1:6379/0", validate=is_url("redis", "rediss", "unix"))
 
 # The application's role; migrations run as MIGRATION_DATABASE_URL's, which owns the tables.
 DATABASES: dict[str, dict[str, Any]] = {
@@ -17,7 +17,7 @@ DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
     "max_size": env.int("DATABASE_POOL_SIZE", 8),
     "timeout": 10,
 }
-MIGRATION_DATABASE_URL: str = env.str("MIGRATION_DATABASE_URL", "")
+MIGRATION_DATABASE_URL: str = env.str("MIGRATION_DATABASE_URL", "", validate=is_url("postgresql", "postgres"))
 
 CACHES = {
     "default": {

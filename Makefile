@@ -1,0 +1,47 @@
+# `make run` and `make test` are all a newcomer needs; `make help` lists the rest.
+
+# The first Python of 3.11 or newer; PYTHON=… chooses another.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$p; break; }; done)
+PORT ?= 8000
+DEMO ?= 1
+BIN := .venv/bin
+# Options of pytest, for instance ARGS="-n 2" or ARGS="elections -k tally".
+ARGS ?=
+export PORT DEMO
+
+.DEFAULT_GOAL := help
+
+help:  ## List the targets
+	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+install:  ## Make .venv and node_modules, or bring them up to date
+	@test -n "$(PYTHON)" || { echo "Psephos needs Python 3.11 or newer; none was found on PATH (PYTHON=… names one)."; exit 1; }
+	@"$(PYTHON)" deploy/local/install.py
+
+run: install  ## Start everything in the foreground (PORT=8000, DEMO=0 leaves the demo out)
+	@$(BIN)/python -m deploy.local.run
+
+reset:  ## Forget the data of `make run`
+	@if test -x $(BIN)/python; then $(BIN)/python -m deploy.local.reset; else rm -rf .local; fi
+
+test: install  ## Run the whole suite against services of its own
+	@$(BIN)/pytest $(ARGS)
+
+test-fast: install  ## Run what takes no seconds of its own
+	@$(BIN)/pytest -m "not slow" $(ARGS)
+
+lint: install  ## Check format, lint, types, layers, migrations, API schema, contracts, production settings
+	@$(BIN)/python -m deploy.local.lint
+
+format: install  ## Format the code
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+requirements:  ## Compile requirements/*.in into pinned, hashed *.txt
+	cd requirements && for name in base dev; do \
+	  ../$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $$name.in -o $$name.txt; done
+
+schema:  ## Write the OpenAPI schema again
+	@$(BIN)/python manage.py spectacular --file docs/openapi.yaml --validate
+
+.PHONY: help install run reset test test-fast lint format requirements schema

@@ -1,0 +1,50 @@
+import re
+import subprocess
+
+import pytest
+
+from config.tests.settings_reader import ROOT
+
+# Where packages are downloaded from is each machine's own setting, never the repository's.
+REGISTRY_HOSTS = re.compile(
+    r"pypi\.org|pythonhosted\.org|registry\.npmjs|registry\.yarnpkg|npmmirror|--(extra-)?index-url|--find-links|"
+    r"^resolved[\": ]|\"resolved\":",
+    re.MULTILINE,
+)
+
+
+def committed_files():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in listed.stdout.split("\0") if name and name != "config/tests/test_repository.py"]
+
+
+def test_nothing_committed_names_a_registry_host():
+    found = []
+    for file in committed_files():
+        if file.is_file() and not file.is_symlink():
+            text = file.read_bytes()
+            if b"\0" not in text[:8000] and (hit := REGISTRY_HOSTS.search(text.decode(errors="replace"))):
+                found.append(f"{file.relative_to(ROOT)}: {hit[0]}")
+    assert found == []
+
+
+def test_no_committed_file_is_bulk():
+    large = {str(f.relative_to(ROOT)): f.stat().st_size for f in committed_files() if f.is_file()}
+    # Proving keys are binary by nature and committed once.
+    assert {n: s for n, s in large.items() if s > 1_000_000 and not n.endswith((".zkey", ".wasm", ".r1cs"))} == {}
+
+
+def test_every_dependency_has_its_reason():
+    for name in ("base.in", "dev.in"):
+        for line in (ROOT / "requirements" / name).read_text().splitlines():
+            if re.match(r"[a-z0-9]", line):
+                assert "  # " in line, f"{name}: {line}"
+
+
+def test_gpl_parts_are_named():
+    text = (ROOT / "docs" / "licenses.md").read_text()
+    for part in ("snarkjs", "circom2", "circomlib", "groth16py"):
+        assert part in text
+    assert (ROOT / "LICENSE").read_text().startswith("MIT License")
