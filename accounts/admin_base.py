@@ -1,0 +1,47 @@
+"""Bases of the staff's admins: viewers see, admins change, facts and append-only rows nobody edits here."""
+
+from typing import Any
+
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin, TabularInline
+
+
+class StaffAdmin(ModelAdmin):
+    """An admin for rows that administrators may change; viewers see them."""
+
+    compressed_fields = True
+    list_per_page = 50
+    show_full_result_count = False
+    list_fullwidth = True
+
+
+class ReadOnlyAdmin(StaffAdmin):
+    """An admin for facts and append-only rows: lists, filters and details, and no way to add, change or delete."""
+
+    actions = None
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class ReadOnlyInline(TabularInline):
+    """Rows beside another's that nobody edits here."""
+
+    extra = 0
+    can_delete = False
+    show_change_link = True
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
