@@ -1,0 +1,20 @@
+"""Starts, runs, cancels and clears jobs; the registry of their types."""
+
+from jobs.services.registry import JobType, get_job_type, list_job_types, register
+from jobs.services.running import JobRun, run_job
+from jobs.services.starting import cancel, enqueue, start
+from jobs.services.upkeep import purge, recover
+
+__all__ = [
+    "JobRun",
+    "JobType",
+    "cancel",
+    "enqueue",
+    "get_job_type",
+    "list_job_types",
+    "purge",
+    "recover",
+    "register",
+    "run_job",
+    "start",
+]
