@@ -6,6 +6,7 @@ from typing import Any
 
 from celery import Task, shared_task
 
+from accounts.permissions import IsAdmin
 from jobs.services import JobRun, JobType, purge, recover, register, run_job
 from jobs.services.running import LeaseHeld
 
@@ -56,6 +57,7 @@ register(
             "additionalProperties": False,
         },
         handler=self_test,
+        permission=IsAdmin,
         soft_time_limit_seconds=60,
         time_limit_seconds=70,
         memory_limit_mb=256,
