@@ -2,4 +2,47 @@
 
 from typing import Any
 
+from config.settings.env import env
+
+# Endpoints of one chain, tried by health; the first is preferred while all are well.
+CHAIN_RPC_URLS: list[str] = env.list("CHAIN_RPC_URLS", ["http://127.0.0.1:8545"])
+# newHeads subscription; empty: the first endpoint's address with ws://. "none": poll only.
+CHAIN_WS_URL: str = env.str("CHAIN_WS_URL", "")
+CHAIN_ID: int = env.int("CHAIN_ID", 31337)
+# profile@address@deployment block, comma-separated; empty: what CHAIN_DEPLOYMENT_FILE names.
+CHAIN_CONTRACTS: list[str] = env.list("CHAIN_CONTRACTS", [])
+# Address book of a development chain, written by `manage.py deploy_contracts`.
+CHAIN_DEPLOYMENT_FILE: str = env.str("CHAIN_DEPLOYMENT_FILE", "")
+# Private key of the account that owns ElectionManager and pays; empty: nothing is sent.
+CHAIN_SENDER_KEY: str = env.str("CHAIN_SENDER_KEY", "")
+
+PUBLIC_SENDER_KEYS = {
+    "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80",
+    "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d",
+    "5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a",
+    "7c852118294e51e653712a81e05800f419141751be58f605c371e15141b007a6",
+    "47e179ec197488593b187f80a00eb0da91f1b9d0b13f8733639f19c30a34926a",
+    "8b3a350cf5c34c9194ca85829a2df0ec3153be0318b5e2d3348e872092edffba",
+    "92db14e403b83dfe3df233f83dfa3a0d7096f21ca9b0d6d6b8d88b2b4ec1564e",
+    "4bbbf85ce3377467afe5d46f804f221813b2bb87f24d81f60f1fcdbf7cbf4356",
+    "dbda1821b80551c9d65939329250298aa3472ba22feea921c0cf5d620ea67b97",
+    "2a871d0798f97d79848a013d4936a73bf4cc922c825d33c1cf7073dff6d409c6",
+}
+
+# So many endpoints must agree on block hashes and logs; 1: no comparison.
+CHAIN_QUORUM: int = env.int("CHAIN_QUORUM", 1)
+# Requests a second that one endpoint allows for a method: eth_getLogs=10,eth_call=50. Empty: no limit.
+CHAIN_RPC_BUDGETS: dict[str, float] = env.dict("CHAIN_RPC_BUDGETS", {}, subcast_values=float)
+# Blocks of one eth_getLogs call below the finalized block: the start; it adapts to the answers.
+CHAIN_RANGE_BLOCKS: int = env.int("CHAIN_RANGE_BLOCKS", 2000)
+# "all": every header of a range is read, its parent hash and bloom checked. "events": headers with events only.
+CHAIN_HEADER_CHECKS: str = env.str("CHAIN_HEADER_CHECKS", "all", validate=lambda value: value in ("all", "events"))
+# Depth taken as final where the node knows no `finalized` tag.
+CHAIN_FINALITY_DEPTH: int = env.int("CHAIN_FINALITY_DEPTH", 64)
+# Seconds without a newHeads message after which the listener polls.
+CHAIN_POLL_SECONDS: float = env.float("CHAIN_POLL_SECONDS", 1.0)
+
+# Checks and takes from the allowance of whoever opens a WebSocket; a dotted path, called with the ASGI scope.
+SOCKET_ADMISSION: str = ""
+
 CHAIN_BEAT: dict[str, dict[str, Any]] = {}

@@ -1,0 +1,15 @@
+"""Imports web3 and its relatives in one place, and puts back the interpreter settings that they change."""
+
+import sys
+
+_recursion_limit = sys.getrecursionlimit()
+
+import eth_abi  # noqa: E402
+from eth_account import Account  # noqa: E402
+from eth_utils import keccak, to_checksum_address  # noqa: E402
+
+# py_ecc, which eth-account loads, raises the limit to 100,000: deeply nested JSON from a client would then overflow
+# the C stack and end the process instead of raising RecursionError.
+sys.setrecursionlimit(_recursion_limit)
+
+__all__ = ["Account", "eth_abi", "keccak", "to_checksum_address"]
