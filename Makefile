@@ -41,7 +41,10 @@ requirements:  ## Compile requirements/*.in into pinned, hashed *.txt
 	cd requirements && for name in base dev; do \
 	  ../$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $$name.in -o $$name.txt; done
 
+contracts:  ## Compile the contracts and write their artifacts
+	@node chain/contracts/compile.mjs
+
 schema:  ## Write the OpenAPI schema again
 	@$(BIN)/python manage.py spectacular --file docs/openapi.yaml --validate
 
-.PHONY: help install run reset test test-fast lint format requirements schema
+.PHONY: help install run reset test test-fast lint format requirements contracts schema
