@@ -18,6 +18,7 @@ def production_environment() -> dict[str, str]:
     return {
         "DJANGO_SETTINGS_MODULE": "config.settings.production",
         "SECRET_KEY": secrets.token_urlsafe(60),
+        "API_KEY_PEPPERS": f"1:{secrets.token_urlsafe(30)}",
         "DATABASE_URL": "postgresql://psephos_app@127.0.0.1:5432/psephos",
         "REDIS_URL": "redis://127.0.0.1:6379/0",
         "ALLOWED_HOSTS": "elections.example",
