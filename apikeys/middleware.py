@@ -73,4 +73,3 @@ class RateLimitMiddleware:
         except APIException as error:
             return problem_of(error)
         return None
-

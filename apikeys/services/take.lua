@@ -63,8 +63,11 @@ end
 
 if wait <= 0 and cost > 0 then
   -- Above 1,000 tokens, takes of the same thousandth of a period share a pair, which returns at its end.
-  local grain = limit > 1000 and math.max(1, math.floor(period / 1000)) or 1
-  local back = math.floor(now / grain) * grain + grain + period
+  local back = now + period
+  if limit > 1000 then
+    local grain = math.max(1, math.floor(period / 1000))
+    back = math.floor(now / grain) * grain + grain + period
+  end
   if #head == 0 then redis.call('RPUSH', KEYS[1], 0, 0) end
   if newest and newest >= back then
     redis.call('LSET', KEYS[1], -1, taken + cost)

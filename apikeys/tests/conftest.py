@@ -1,4 +1,5 @@
 import pytest
+import redis
 
 from apikeys.services import addresses, admission, bucket, keys, usage
 
@@ -11,6 +12,8 @@ def _fresh_process(settings):
     keys.forget_keys()
     usage.forget_usage()
     bucket.bucket.cache_clear()
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        client.flushdb()
     yield
     addresses.forget_clients()
     bucket.bucket.cache_clear()

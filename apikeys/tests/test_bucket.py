@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 
 from apikeys.services.bucket import SCRIPT, Decision, Limit, LocalBuckets, take
 
-pytestmark = pytest.mark.clean_redis
-
 # The script with its clock handed in, so that a test can choose the time.
 CLOCK = "local clock = redis.call('TIME')\nlocal now = clock[1] * 1000000 + clock[2]"
 TIMED_SCRIPT = SCRIPT.replace(CLOCK, "local now = tonumber(ARGV[5])")
