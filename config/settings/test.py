@@ -4,8 +4,10 @@ from config.settings.env import refusing_in_one_line
 
 with refusing_in_one_line():
     from config.settings.base import *  # noqa: F403
+    from config.settings.base import AUDIT_DEVELOPMENT_KEY
 
 SECRET_KEY = "insecure-test-key-do-not-use-in-production"  # noqa: S105
+AUDIT_SIGNING_KEY = AUDIT_DEVELOPMENT_KEY
 ALLOWED_HOSTS = ["*"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 CELERY_TASK_ALWAYS_EAGER = False

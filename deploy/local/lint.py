@@ -8,6 +8,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from audit.note import SigningKey
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 BIN = Path(sys.executable).parent
 OPENAPI = ROOT / "docs" / "openapi.yaml"
@@ -23,6 +25,8 @@ def production_environment() -> dict[str, str]:
         "REDIS_URL": "redis://127.0.0.1:6379/0",
         "ALLOWED_HOSTS": "elections.example",
         "PUBLIC_URL": "https://elections.example",
+        "AUDIT_SIGNING_KEY": SigningKey.generate("elections.example/audit").encode(),
+        "AUDIT_PEPPER": secrets.token_urlsafe(40),
     }
 
 
