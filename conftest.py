@@ -101,7 +101,8 @@ def anvil(anvil_session: services.Service) -> Iterator[str]:
 def _clean_redis(request: pytest.FixtureRequest) -> Iterator[None]:
     """Empty the worker's Redis number after each test that may have touched it."""
     yield
-    if "db" in request.fixturenames or "transactional_db" in request.fixturenames or "clean_redis" in request.keywords:
+    has_database = request.node.get_closest_marker("django_db") is not None or "db" in request.fixturenames
+    if has_database or "transactional_db" in request.fixturenames or "clean_redis" in request.keywords:
         import redis
         from django.conf import settings
 

@@ -1,6 +1,7 @@
 """Facts that the chain states about elections, as frozen dataclasses handed over by the indexer.
 
-Votes count in blocks `start_block <= number < end_block`; numbers are plain integers, whatever their width on chain.
+Votes are accepted in blocks `start_block` to `end_block`, both included: with the head at `end_block` an election is
+over, for the next block comes too late. Numbers are plain integers, whatever their width on chain.
 """
 
 from collections.abc import Iterator

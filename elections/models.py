@@ -121,6 +121,10 @@ class Election(models.Model):
 
     objects: ClassVar[Any] = ElectionQuerySet.as_manager()
 
+    # Set by selectors: the metadata when its hash matches, and the head of the election's chain.
+    document: ClassVar[dict[str, Any] | None] = None
+    head: ClassVar[ChainHead | None] = None
+
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["chain_id", "contract", "election_id"], name="election_on_chain_once"),

@@ -1,5 +1,8 @@
 """WebSocket routes of `elections`."""
 
+from django.urls import path
 from django.urls.resolvers import URLPattern
 
-websocket_urlpatterns: list[URLPattern] = []
+from elections.consumers import ElectionsConsumer
+
+websocket_urlpatterns: list[URLPattern] = [path("ws/elections", ElectionsConsumer.as_asgi())]  # type: ignore[arg-type]

@@ -1,5 +1,15 @@
-"""REST routes of `elections`."""
+"""Routes of `elections`: REST and the public pages."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path, re_path
 
-urlpatterns: list[URLPattern] = []
+from elections import pages, views
+
+urlpatterns: list[URLPattern] = [
+    path("", pages.board, name="board"),
+    path("e/<str:id>", pages.election, name="election-page"),
+    path("elections", views.election_list, name="elections"),
+    path("elections/<str:id>", views.election_detail, name="election"),
+    path("elections/<str:id>/cancel", views.ElectionCancelView.as_view(), name="cancel-election"),
+    path("elections/<str:id>/finalise", views.ElectionFinaliseView.as_view(), name="finalise-election"),
+    re_path(r"^metadata/(?P<hash>0x[0-9a-f]{64})$", views.MetadataView.as_view(), name="metadata"),
+]

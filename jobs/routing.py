@@ -1,7 +1,5 @@
 """WebSocket routes of `jobs`."""
 
-from django.urls import path
+from django.urls.resolvers import URLPattern
 
-from jobs.consumers import JobConsumer
-
-websocket_urlpatterns = [path("ws/jobs/<uuid:job_id>", JobConsumer.as_asgi())]
+websocket_urlpatterns: list[URLPattern] = []

@@ -14,7 +14,9 @@ from elections.events import (
 )
 from elections.services.folding import apply_events, refold
 from elections.services.heads import advance_head
+from elections.services.metadata import bring_metadata, store_metadata
 from elections.services.publishing import publish_changes
+from elections.services.requests import request_cancellation, request_election, request_tally
 
 __all__ = [
     "BlockRef",
@@ -29,6 +31,11 @@ __all__ = [
     "VoteCast",
     "advance_head",
     "apply_events",
+    "bring_metadata",
     "publish_changes",
     "refold",
+    "request_cancellation",
+    "request_election",
+    "request_tally",
+    "store_metadata",
 ]

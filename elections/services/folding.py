@@ -22,6 +22,7 @@ from elections.events import (
 from elections.models import ChainHead, Election, Finality, public_id_of
 from elections.projection import State, finality_of, fold, status_at
 from elections.services.lifecycle import plan_moments
+from elections.services.publishing import invalidate_on_commit
 
 REASONS: dict[type, str] = {
     ElectionCreated: "created",
@@ -103,7 +104,9 @@ def refold(*, chain_id: int, contract: str, events_by_election: Mapping[int, Ite
         )
         for row in withdrawn:
             record(action="elections.election.withdrawn", actor="system:indexer", target=row.target)
-        changes += Changes(tuple(Change(row.public_id, frozenset({"retracted", "withdrawn"})) for row in withdrawn))
+        gone = Changes(tuple(Change(row.public_id, frozenset({"retracted", "withdrawn"})) for row in withdrawn))
+        invalidate_on_commit(gone)
+        changes += gone
     return Changes(changes.items, is_reorg=True)
 
 
@@ -149,7 +152,9 @@ def write(
             target=f"contract:{chain_id}/{contract}",
             data={"elections": named, "count": len(lasting)},
         )
-    return Changes(tuple(items))
+    changes = Changes(tuple(items))
+    invalidate_on_commit(changes)
+    return changes
 
 
 def fill(row: Election, state: State, head: ChainHead | None) -> None:

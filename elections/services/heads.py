@@ -1,13 +1,15 @@
 """Moves elections along with the chain's head: status by height, finality of facts, expected times."""
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import BooleanField, Q
+from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from elections.events import BlockRef, Change, Changes
 from elections.models import ChainHead, Election, Finality, Status
 from elections.services.folding import as_datetime, next_revision
 from elections.services.lifecycle import announce_due
+from elections.services.publishing import invalidate_on_commit
 
 DEFAULT_BLOCK_SECONDS = 12.0
 # Expected times are looked at again every so many blocks, and moved only when they are off by more than the
@@ -61,6 +63,11 @@ def advance_head(*, chain_id: int, head: BlockRef, safe_block: int, finalized_bl
             changed |= found
             for public_id in found.values():
                 reasons.setdefault(public_id, set()).add(reason)
+    if before is not None and (safe_block, finalized_block) != (before.safe_block, before.finalized_block):
+        # An older fact of an election may have become final while its newest has not.
+        for pk, public_id in list_fact_finality_moved(before, row):
+            changed[pk] = public_id
+            reasons.setdefault(public_id, set()).add("finality")
     if before is None or number // RESCHEDULE_EVERY_BLOCKS != before.number // RESCHEDULE_EVERY_BLOCKS or changed:
         for election in reschedule(row, changed_ids=set(changed), is_full=before is None or not changed):
             changed[election.pk] = election.public_id
@@ -68,7 +75,24 @@ def advance_head(*, chain_id: int, head: BlockRef, safe_block: int, finalized_bl
     if changed:
         Election.objects.filter(pk__in=changed).update(revision=next_revision(), updated_at=timezone.now())
     announce_due(head=row)
-    return Changes(tuple(Change(public_id, frozenset(why)) for public_id, why in reasons.items()))
+    changes = Changes(tuple(Change(public_id, frozenset(why)) for public_id, why in reasons.items()))
+    invalidate_on_commit(changes)
+    return changes
+
+
+def list_fact_finality_moved(before: ChainHead, after: ChainHead) -> list[tuple[int, str]]:
+    """List elections, not wholly finalized, with a fact in a block whose finality differs between two heads."""
+    lowest, highest = sorted((before.safe_block, after.safe_block))
+    lowest_final, highest_final = sorted((before.finalized_block, after.finalized_block))
+    has_moved = RawSQL(
+        """EXISTS (SELECT 1 FROM jsonb_each(elections_election.facts) AS fact
+           WHERE (fact.value ->> 'block_number')::bigint > %s AND (fact.value ->> 'block_number')::bigint <= %s
+              OR (fact.value ->> 'block_number')::bigint > %s AND (fact.value ->> 'block_number')::bigint <= %s)""",
+        (lowest, highest, lowest_final, highest_final),
+        output_field=BooleanField(),
+    )
+    rows = Election.objects.filter(chain_id=after.chain_id, is_withdrawn=False).exclude(finality=Finality.FINALIZED)
+    return list(rows.filter(has_moved).values_list("pk", "public_id"))
 
 
 def reschedule(head: ChainHead, *, changed_ids: set[int], is_full: bool) -> list[Election]:

@@ -1,0 +1,273 @@
+"""REST: elections, their metadata, and what may be asked of the chain."""
+
+from collections.abc import Callable
+from itertools import permutations
+from typing import Any
+from urllib.parse import urlencode
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.permissions import AllowAny, BasePermission
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.permissions import IsAdmin, IsSignedIn
+from elections import services
+from elections.exceptions import ElectionNotFound
+from elections.hot_reads import choose_encoding, hot_reads, make_body
+from elections.models import PUBLIC_ID, Status
+from elections.representation import detail_body, list_body
+from elections.selectors import DEFAULT_LIMIT, DEFAULT_ORDERING, ORDERING_CHOICES, get_election
+from elections.serializers import (
+    ElectionSerializer,
+    ListParametersSerializer,
+    MetadataSerializer,
+    NewElectionSerializer,
+    PageSerializer,
+    StartedElectionSerializer,
+    StartedSerializer,
+    StoredMetadataSerializer,
+)
+from elections.services.publishing import LISTS, topic_of
+from jobs.models import Job
+
+# What nearly every reader sends; other values go through the whole negotiation.
+PLAIN_ACCEPTS = {"", "*/*", "application/json", "application/json; version=1", "application/json;version=1"}
+
+
+def hot_queries() -> dict[str, dict[str, str]]:
+    """List the query strings whose pages are kept: first pages of the default size, whatever the parameters' order."""
+    known = {}
+    for status in (None, *Status.values):
+        for ordering in (None, *ORDERING_CHOICES):
+            given = {"status": status, "ordering": ordering}
+            chosen = {name: value for name, value in given.items() if value is not None}
+            for order in permutations(chosen.items()):
+                known[urlencode(order)] = chosen
+    return known
+
+
+HOT_QUERIES = hot_queries()
+
+
+def read_list(parameters: dict[str, str]) -> Callable[[], Any]:
+    """Return a reader of one of the pages that are kept."""
+    status, ordering = parameters.get("status"), parameters.get("ordering", DEFAULT_ORDERING)
+    key = f"list:{status or 'all'}:{ordering}"
+    return lambda: hot_reads.get(
+        key, topic=LISTS, build=lambda: list_body(status=status, ordering=ordering), is_shared=True
+    )
+
+
+HOT_LISTS = {query: read_list(parameters) for query, parameters in HOT_QUERIES.items()}
+
+
+def read_detail(public_id: str) -> Any:
+    return hot_reads.get(
+        f"election:{public_id}",
+        topic=topic_of(public_id),
+        build=lambda: detail_body(public_id=public_id),
+        is_shared=False,
+    )
+
+
+def answer(request: HttpRequest, body: Any) -> HttpResponse:
+    """Answer with a kept body in the encoding that the reader takes, or with 304 when it has it already."""
+    meta = request.META
+    encoding = choose_encoding(meta.get("HTTP_ACCEPT_ENCODING", ""))
+    etag = f'"{body.etag}-{encoding}"' if encoding else f'"{body.etag}"'
+    matching = meta.get("HTTP_IF_NONE_MATCH")
+    if matching is not None and has_match(matching, body.etag):
+        response = HttpResponse(status=304)
+        del response.headers["Content-Type"]
+    else:
+        response = HttpResponse(body.encoded(encoding), content_type="application/json")
+        if encoding:
+            response.headers["Content-Encoding"] = encoding
+    response.headers["ETag"] = etag
+    response.headers["Cache-Control"] = "no-cache"
+    response.headers["Vary"] = "Accept, Accept-Encoding"
+    return response
+
+
+def has_match(if_none_match: str, etag: str) -> bool:
+    """Compare weakly (RFC 9110, section 13.1.2); the encodings of one body are one entity here."""
+    for candidate in if_none_match.split(","):
+        tag = candidate.strip().removeprefix("W/")
+        if tag == "*" or tag.strip('"').partition("-")[0] == etag:
+            return True
+    return False
+
+
+def hot(
+    view: Callable[..., HttpResponseBase], find: Callable[..., Callable[[], Any] | None]
+) -> Callable[..., HttpResponseBase]:
+    """Put a short way before a DRF view: an anonymous plain GET of a kept body needs nothing that DRF does.
+
+    Everything else (credentials, other media types, other parameters) goes to the view.
+    """
+
+    def door(request: HttpRequest, **kwargs: str) -> HttpResponseBase:
+        meta = request.META
+        if (
+            request.method == "GET"
+            and "HTTP_AUTHORIZATION" not in meta
+            and meta.get("HTTP_ACCEPT", "") in PLAIN_ACCEPTS
+        ):
+            read = find(request, **kwargs)
+            if read is not None:
+                try:
+                    return answer(request, read())
+                except ElectionNotFound:
+                    pass  # The view says so, in the shape of every error.
+        return view(request, **kwargs)
+
+    # What Django's middleware and the schema generator look for on a view.
+    door.__dict__.update(view.__dict__)
+    door.__name__, door.__doc__ = getattr(view, "__name__", "door"), view.__doc__
+    return door
+
+
+def find_list(request: HttpRequest) -> Callable[[], Any] | None:
+    return HOT_LISTS.get(request.META.get("QUERY_STRING", ""))
+
+
+def find_detail(request: HttpRequest, *, id: str) -> Callable[[], Any] | None:  # noqa: A002
+    if request.META.get("QUERY_STRING") or not PUBLIC_ID.fullmatch(id):
+        return None
+    return lambda: read_detail(id)
+
+
+def refuse_parameters(request: Request) -> None:
+    """Refuse query parameters where there are none."""
+    parameters = ListParametersSerializer(data=request.query_params)
+    parameters.fields.clear()
+    parameters.is_valid(raise_exception=True)
+
+
+def started(job: Job, **more: str) -> Response:
+    """Answer 202 with the job and where to follow it."""
+    address = f"/jobs/{job.pk}"
+    body = {"job_id": str(job.pk), "status": job.status, "status_url": address, **more}
+    return Response(body, status=202, headers={"Location": address})
+
+
+PARAMETERS = [
+    OpenApiParameter("status", enum=list(Status.values), description="Only elections of this status"),
+    OpenApiParameter("ordering", enum=ORDERING_CHOICES, default=DEFAULT_ORDERING),
+    OpenApiParameter("limit", int, default=DEFAULT_LIMIT, description="1 to 100"),
+    OpenApiParameter("cursor", description="From `next` or `previous` of another page"),
+]
+NOT_MODIFIED = OpenApiResponse(description="`If-None-Match` names the current body.")
+IDEMPOTENCY = OpenApiParameter(
+    "Idempotency-Key", location=OpenApiParameter.HEADER, description="A repeated key gives back the first job"
+)
+
+
+class ElectionListView(APIView):
+    api_key_scopes = {"GET": "elections:read", "POST": "elections:write"}
+
+    def get_permissions(self) -> list[BasePermission]:
+        return [IsAdmin()] if self.request.method == "POST" else [AllowAny()]
+
+    @extend_schema(
+        operation_id="list_elections",
+        tags=["Elections"],
+        parameters=PARAMETERS,
+        responses={200: PageSerializer, 304: NOT_MODIFIED},
+    )
+    def get(self, request: Request) -> HttpResponseBase:
+        """List elections by pages, newest first unless `ordering` says otherwise."""
+        parameters = ListParametersSerializer(data=request.query_params)
+        parameters.is_valid(raise_exception=True)
+        given = parameters.validated_data
+        read = HOT_LISTS.get(request.META.get("QUERY_STRING", ""))
+        return answer(request._request, read() if read else make_body(list_body(**given), version=b""))
+
+    @extend_schema(
+        operation_id="create_election",
+        tags=["Elections"],
+        parameters=[IDEMPOTENCY],
+        request=NewElectionSerializer,
+        responses={202: StartedElectionSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        """Ask the chain for a new election; it appears once the transaction is mined and indexed."""
+        new = NewElectionSerializer(data=request.data)
+        new.is_valid(raise_exception=True)
+        job, metadata_hash = services.request_election(
+            owner=request.user, idempotency_key=request.headers.get("Idempotency-Key", ""), **new.validated_data
+        )
+        return started(job, metadata_hash=metadata_hash)
+
+
+class ElectionView(APIView):
+    permission_classes = [AllowAny]
+    api_key_scopes = {"GET": "elections:read"}
+
+    @extend_schema(
+        operation_id="get_election", tags=["Elections"], responses={200: ElectionSerializer, 304: NOT_MODIFIED}
+    )
+    def get(self, request: Request, id: str) -> HttpResponseBase:  # noqa: A002
+        """Show everything about one election, its tally included."""
+        refuse_parameters(request)
+        get_election(public_id=id)
+        return answer(request._request, read_detail(id))
+
+
+class ElectionCancelView(APIView):
+    permission_classes = [IsAdmin]
+    api_key_scopes = {"POST": "elections:write"}
+
+    @extend_schema(
+        operation_id="cancel_election",
+        tags=["Elections"],
+        parameters=[IDEMPOTENCY],
+        request=None,
+        responses={202: StartedSerializer},
+    )
+    def post(self, request: Request, id: str) -> Response:  # noqa: A002
+        """Ask the chain to cancel an election."""
+        key = request.headers.get("Idempotency-Key", "")
+        return started(services.request_cancellation(owner=request.user, public_id=id, idempotency_key=key))
+
+
+class ElectionFinaliseView(APIView):
+    permission_classes = [IsAdmin]
+    api_key_scopes = {"POST": "elections:write"}
+
+    @extend_schema(
+        operation_id="finalise_election",
+        tags=["Elections"],
+        parameters=[IDEMPOTENCY],
+        request=None,
+        responses={202: StartedSerializer},
+    )
+    def post(self, request: Request, id: str) -> Response:  # noqa: A002
+        """Ask the chain to publish the tally of an election that has ended."""
+        key = request.headers.get("Idempotency-Key", "")
+        return started(services.request_tally(owner=request.user, public_id=id, idempotency_key=key))
+
+
+class MetadataView(APIView):
+    permission_classes = [IsSignedIn]
+
+    @extend_schema(
+        operation_id="put_election_metadata",
+        tags=["Elections"],
+        request=MetadataSerializer,
+        responses={200: StoredMetadataSerializer},
+    )
+    def put(self, request: Request, hash: str) -> Response:  # noqa: A002
+        """Bring the document that an election names by its hash; refused when it has another hash."""
+        document = MetadataSerializer(data=request.data)
+        document.is_valid(raise_exception=True)
+        services.bring_metadata(
+            user=request.user, metadata_hash=bytes.fromhex(hash[2:]), document=document.validated_data
+        )
+        return Response({"hash": hash, "metadata": document.validated_data})
+
+
+election_list = hot(ElectionListView.as_view(), find_list)
+election_detail = hot(ElectionView.as_view(), find_detail)
