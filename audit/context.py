@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 class AuditContext:
     request_id: str | None = None
     actor: str = "system"
+    # Ids of the entries that committed.
     receipts: list[str] = field(default_factory=list)
 
 

@@ -1,5 +1,7 @@
 """WebSocket routes of `jobs`."""
 
-from django.urls.resolvers import URLPattern
+from django.urls import path
 
-websocket_urlpatterns: list[URLPattern] = []
+from jobs.consumers import JobConsumer
+
+websocket_urlpatterns = [path("ws/jobs/<uuid:job_id>", JobConsumer.as_asgi())]

@@ -4,7 +4,7 @@ import json
 import uuid
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 from django_celery_results.models import TaskResult
 
 from accounts.models import User
@@ -46,3 +46,12 @@ def get_result(*, job: Job) -> tuple[Any, bool]:
     if stored is None:
         return None, True
     return json.loads(stored), False
+
+
+def count_unfinished() -> dict[str, dict[str, int]]:
+    """Count waiting and running jobs by queue: `{"default": {"queued": 3, "running": 1}}`."""
+    counts: dict[str, dict[str, int]] = {}
+    unfinished = Job.objects.filter(status__in=[JobStatus.QUEUED, JobStatus.RUNNING]).order_by()
+    for queue, status, number in unfinished.values_list("queue", "status").annotate(number=Count("pk")):
+        counts.setdefault(queue, {"queued": 0, "running": 0})[status] = number
+    return counts

@@ -1,5 +1,12 @@
 """REST routes of `jobs`."""
 
-from django.urls import URLPattern
+from django.urls import path, re_path
 
-urlpatterns: list[URLPattern] = []
+from jobs.views import JobListView, JobStartView, JobTypeListView, JobView
+
+urlpatterns = [
+    path("jobs", JobListView.as_view(), name="jobs"),
+    path("jobs/types", JobTypeListView.as_view(), name="job-types"),
+    path("jobs/<uuid:job_id>", JobView.as_view(), name="job"),
+    re_path(r"^jobs/(?P<type>[a-z_]+(?:\.[a-z_]+)+)$", JobStartView.as_view(), name="start-job"),
+]

@@ -4,10 +4,11 @@ from config.settings.env import refusing_in_one_line
 
 with refusing_in_one_line():
     from config.settings.base import *  # noqa: F403
-    from config.settings.base import CHAIN_SENDER_KEY, SECRET_KEY
+    from config.settings.base import AUDIT_DEVELOPMENT_KEY, AUDIT_SIGNING_KEY, CHAIN_SENDER_KEY, SECRET_KEY
 
 DEBUG = False
 # Marked as a development key; production refuses keys with this prefix.
 SECRET_KEY = SECRET_KEY or "insecure-development-key-do-not-use-in-production"
 # The first account of anvil's public mnemonic, which `make run`'s node funds; production refuses it.
 CHAIN_SENDER_KEY = CHAIN_SENDER_KEY or "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
+AUDIT_SIGNING_KEY = AUDIT_SIGNING_KEY or AUDIT_DEVELOPMENT_KEY

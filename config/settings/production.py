@@ -4,7 +4,14 @@ from config.settings.env import env, refuse, refusing_in_one_line
 
 with refusing_in_one_line():
     from config.settings.base import *  # noqa: F403
-    from config.settings.base import SECRET_KEY
+    from config.settings.base import API_KEY_PEPPERS, SECRET_KEY
+    from config.settings.parts.audit import (
+        AUDIT_DEVELOPMENT_KEY,
+        AUDIT_DEVELOPMENT_PEPPER,
+        AUDIT_PEPPER,
+        AUDIT_SIGNING_KEY,
+        AUDIT_VERIFIER_KEYS,
+    )
     from config.settings.parts.chain import PUBLIC_SENDER_KEYS
 
 if not SECRET_KEY:
@@ -17,6 +24,15 @@ for _name in ("DATABASE_URL", "REDIS_URL", "ALLOWED_HOSTS", "PUBLIC_URL"):
 # Public private keys (anvil's and hardhat's first ten accounts): whoever reads a tutorial can sign with them.
 if env.str("CHAIN_SENDER_KEY", "").lower().removeprefix("0x") in PUBLIC_SENDER_KEYS:
     refuse("CHAIN_SENDER_KEY is one of anvil's public development keys")
+if any(_pepper.partition(":")[2].startswith("insecure-") for _pepper in API_KEY_PEPPERS):
+    refuse("API_KEY_PEPPERS is not set, or holds a development pepper")
+
+if not AUDIT_SIGNING_KEY and not AUDIT_VERIFIER_KEYS:
+    refuse("AUDIT_SIGNING_KEY is not set, and no AUDIT_VERIFIER_KEYS either")
+if AUDIT_SIGNING_KEY == AUDIT_DEVELOPMENT_KEY:
+    refuse("AUDIT_SIGNING_KEY is the public development key")
+if AUDIT_PEPPER == AUDIT_DEVELOPMENT_PEPPER or len(AUDIT_PEPPER) < 32:
+    refuse("AUDIT_PEPPER is not set or shorter than 32 characters")
 
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_SSL_REDIRECT = True

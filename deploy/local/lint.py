@@ -8,6 +8,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from audit.note import SigningKey
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 BIN = Path(sys.executable).parent
 OPENAPI = ROOT / "docs" / "openapi.yaml"
@@ -18,10 +20,13 @@ def production_environment() -> dict[str, str]:
     return {
         "DJANGO_SETTINGS_MODULE": "config.settings.production",
         "SECRET_KEY": secrets.token_urlsafe(60),
+        "API_KEY_PEPPERS": f"1:{secrets.token_urlsafe(30)}",
         "DATABASE_URL": "postgresql://psephos_app@127.0.0.1:5432/psephos",
         "REDIS_URL": "redis://127.0.0.1:6379/0",
         "ALLOWED_HOSTS": "elections.example",
         "PUBLIC_URL": "https://elections.example",
+        "AUDIT_SIGNING_KEY": SigningKey.generate("elections.example/audit").encode(),
+        "AUDIT_PEPPER": secrets.token_urlsafe(40),
     }
 
 

@@ -114,6 +114,19 @@ class Postgres:
             for statement in statements:
                 connection.execute(statement)
 
+    def create_database(self, name: str) -> None:
+        """Create a database whose tables will be psephos_owner's, and the roles, unless they are there.
+
+        Migrations run as psephos_owner (MIGRATION_DATABASE_URL) and grant psephos_app what the application may do.
+        """
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            roles = {role for (role,) in connection.execute("SELECT rolname FROM pg_roles")}
+            databases = {database for (database,) in connection.execute("SELECT datname FROM pg_database")}
+        roles_missing = [role for role in ("psephos_owner", "psephos_app") if role not in roles]
+        self.execute(*[f"CREATE ROLE {role} LOGIN" for role in roles_missing])
+        if name not in databases:
+            self.execute(f"CREATE DATABASE {name} OWNER psephos_owner")
+
     def stop(self) -> None:
         self.server.stop()  # type: ignore[attr-defined]
 

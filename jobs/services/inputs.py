@@ -26,7 +26,7 @@ MAX_ERRORS = 20
 MAX_DEPTH = 32
 
 
-def check_input(*, job_type: JobType, value: Mapping[str, Any]) -> bytes:
+def check_input(*, job_type: JobType, value: Any) -> bytes:
     """Check an input against its type and return its canonical bytes.
 
     Raises ValidationError with a JSON pointer for each fault, or InputTooLarge.
@@ -90,8 +90,9 @@ def digest_of(*, type: str, canonical: bytes) -> str:  # noqa: A002
     ).hexdigest()
 
 
-def derived_key(secret: str, purpose: bytes) -> bytes:
-    return HKDF(algorithm=SHA256(), length=32, salt=None, info=b"psephos jobs v1 " + purpose).derive(secret.encode())
+def derived_key(secret: str | bytes, purpose: bytes) -> bytes:
+    secret = secret.encode() if isinstance(secret, str) else secret
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=b"psephos jobs v1 " + purpose).derive(secret)
 
 
 def fernet() -> MultiFernet:

@@ -7,6 +7,7 @@ import resource
 import signal
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -26,7 +27,7 @@ class Lease(threading.Thread):
     A handler that does not look is interrupted, after a grace, as by its soft time limit.
     """
 
-    def __init__(self, *, job_id: object, attempt: int, is_interrupting: bool = True) -> None:
+    def __init__(self, *, job_id: uuid.UUID, attempt: int, is_interrupting: bool = True) -> None:
         super().__init__(name=f"lease-{job_id}", daemon=True)
         self.job_id = job_id
         self.attempt = attempt

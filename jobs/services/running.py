@@ -113,7 +113,7 @@ def run_job(*, job_id: uuid.UUID, has_lease_thread: bool = True) -> JobStatus | 
     with auditing(request_id=job.request_id or None, actor=WORKER):
         try:
             with leased(lease), limited_memory(job_type.memory_limit_mb):
-                value = unseal(job_id=job.pk) if job_type.is_secret else job.input
+                value = unseal(job_id=job.pk) if job_type.is_secret else (job.input or {})
                 result = job_type.handler(run, value)
         except LeaseLost:
             logger.warning("job %s: attempt %s was taken over by another worker", job.pk, job.attempts)

@@ -3,7 +3,6 @@
 import logging
 import re
 import uuid
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -37,7 +36,7 @@ ACCEPTED_KEY = re.compile(r"[\x21-\x7e]{1,200}")
 def start(
     *,
     type: str,  # noqa: A002
-    input: Mapping[str, Any],  # noqa: A002
+    input: Any,  # noqa: A002
     owner: User | None = None,
     idempotency_key: str = "",
 ) -> Job:

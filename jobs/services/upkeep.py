@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 from celery import current_app
 from django.conf import settings
@@ -88,7 +89,8 @@ def broker_depth(queue: str) -> int | None:
     try:
         with current_app.connection_for_read() as connection:
             connection.ensure_connection(max_retries=1, timeout=2)
-            declared = connection.default_channel.queue_declare(queue=queue, passive=True)
+            channel: Any = connection.default_channel
+            declared = channel.queue_declare(queue=queue, passive=True)
     except Exception as error:
         # Redis says "no such queue" for an empty one.
         if type(error).__name__ == "ChannelError":

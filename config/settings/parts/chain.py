@@ -43,6 +43,6 @@ CHAIN_FINALITY_DEPTH: int = env.int("CHAIN_FINALITY_DEPTH", 64)
 CHAIN_POLL_SECONDS: float = env.float("CHAIN_POLL_SECONDS", 1.0)
 
 # Checks and takes from the allowance of whoever opens a WebSocket; a dotted path, called with the ASGI scope.
-SOCKET_ADMISSION: str = ""
+SOCKET_ADMISSION: str = "apikeys.services.admit_socket"
 
 CHAIN_BEAT: dict[str, dict[str, Any]] = {}

@@ -19,6 +19,9 @@ DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
 }
 MIGRATION_DATABASE_URL: str = env.str("MIGRATION_DATABASE_URL", "", validate=is_url("postgresql", "postgres"))
 
+# The role that `migrate` grants what the application may do: everything but changing the audit log.
+DATABASE_APP_ROLE: str = env.str("DATABASE_APP_ROLE", "psephos_app")
+
 CACHES = {
     "default": {
         "BACKEND": "django_prometheus.cache.backends.redis.RedisCache",

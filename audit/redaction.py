@@ -1,0 +1,120 @@
+"""Keeps secrets and personal data out of the log: secrets are dropped, personal data becomes a keyed digest.
+
+The log can never forget, so what must be forgettable is never written to it. A digest still lets an
+investigator who knows a value find its entries; its key (`AUDIT_PEPPER`) keeps everybody else from guessing.
+"""
+
+import hmac
+import re
+from collections.abc import Mapping
+from datetime import date, datetime, time
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+SECRET_FIELDS = frozenset(
+    {
+        "password", "passwd", "passphrase", "secret", "token", "jwt", "bearer", "authorization", "cookie",
+        "session_key", "api_key", "private_key", "secret_key", "signing_key", "pepper", "otp", "pin", "code_verifier",
+        "client_assertion", "credential", "credentials", "seed", "mnemonic", "witness", "trapdoor", "private_input",
+        "private_inputs", "identity_secret", "nullifier_secret", "blinding", "csrf_token", "csrfmiddlewaretoken"
+    }
+)  # fmt: skip
+PERSONAL_FIELDS = frozenset(
+    {
+        "email", "e_mail", "email_address", "mail", "phone", "phone_number", "mobile", "msisdn", "first_name",
+        "last_name", "full_name", "given_name", "family_name", "middle_name", "birth_date", "birthdate",
+        "date_of_birth", "national_id", "personal_number", "personal_identifier", "egn", "ssn", "postal_address",
+        "street_address", "ip", "ip_address", "client_ip", "remote_addr", "user_agent", "recipient", "sub",
+        "eid_subject", "username", "preferred_username"
+    }
+)  # fmt: skip
+# A field is also secret by its last word: `refresh_token`, `old_password`; `token_id` is not.
+SECRET_LAST_WORDS = frozenset({"password", "passphrase", "secret", "token", "jwt", "mnemonic", "credential"})
+PERSONAL_LAST_WORDS = frozenset({"email", "phone"})
+
+SECRET_VALUES = re.compile(
+    r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)*"  # a JWT
+    r"|\bpsk_[A-Za-z0-9_-]{8,}"  # one of our API keys
+    r"|(?i:\b(?:bearer|basic|api-key)\s+)[A-Za-z0-9+/=._~-]{8,}"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+    r"|PRIVATE\+KEY\+\S+"
+)
+PERSONAL_VALUES = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+")
+REDACTED = "[redacted]"
+MAX_SAFE_INTEGER = 2**53 - 1  # RFC 8785 numbers are IEEE doubles
+MAX_DEPTH = 20
+
+
+def field_words(name: str) -> str:
+    """Spell a field's name as lower-case words: `accessToken`, `Access-Token` → `access_token`."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    return re.sub(r"[^a-z0-9]+", "_", spaced.lower()).strip("_")
+
+
+def is_secret_field(name: str) -> bool:
+    words = field_words(name)
+    return words in SECRET_FIELDS or words.rpartition("_")[2] in SECRET_LAST_WORDS
+
+
+def is_personal_field(name: str) -> bool:
+    words = field_words(name)
+    return words in PERSONAL_FIELDS or words.rpartition("_")[2] in PERSONAL_LAST_WORDS
+
+
+def personal_digest(value: str, *, pepper: bytes) -> str:
+    """Return the keyed digest that stands for a piece of personal data."""
+    return "hmac-sha256:" + hmac.digest(pepper, value.strip().casefold().encode("utf-8", "replace"), "sha256").hex()
+
+
+def redact_text(text: str, *, pepper: bytes) -> str:
+    """Clean a free text: tokens and keys are dropped, e-mail addresses digested, unstorable characters replaced."""
+    if not text.isascii() or "\0" in text:
+        # PostgreSQL's jsonb cannot hold U+0000, and canonical JSON no lone surrogate.
+        text = text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+    text = SECRET_VALUES.sub(REDACTED, text)
+    if "@" in text:
+        text = PERSONAL_VALUES.sub(lambda found: personal_digest(found[0], pepper=pepper), text)
+    return text
+
+
+def redact(value: Any, *, pepper: bytes, depth: int = 0) -> Any:
+    """Turn a value into canonical JSON's types (strings, safe integers, booleans, null, arrays, objects), redacted."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, Enum):
+        value = value.value
+    if isinstance(value, str):
+        return redact_text(value, pepper=pepper)
+    if isinstance(value, int):
+        return value if -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER else str(value)
+    if isinstance(value, (float, Decimal, UUID)):
+        return str(value)
+    if isinstance(value, (datetime, date, time)):
+        return value.isoformat()
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return "0x" + bytes(value).hex()
+    if depth >= MAX_DEPTH:
+        return "[too deep]"
+    if isinstance(value, Mapping):
+        return {
+            redact_text(str(name), pepper=pepper): redact_field(str(name), item, pepper=pepper, depth=depth + 1)
+            for name, item in value.items()
+        }
+    if isinstance(value, (list, tuple, set, frozenset)):
+        items = sorted(value, key=str) if isinstance(value, (set, frozenset)) else value
+        return [redact(item, pepper=pepper, depth=depth + 1) for item in items]
+    return redact_text(str(value), pepper=pepper)
+
+
+def redact_field(name: str, value: Any, *, pepper: bytes, depth: int) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if is_secret_field(name):
+        return REDACTED
+    if is_personal_field(name):
+        if isinstance(value, (list, tuple, set, frozenset)):
+            return [redact_field(name, item, pepper=pepper, depth=depth) for item in value]
+        return "" if value == "" else personal_digest(str(value), pepper=pepper)
+    return redact(value, pepper=pepper, depth=depth)

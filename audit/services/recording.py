@@ -1,0 +1,65 @@
+"""Writes entries."""
+
+import hashlib
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import orjson
+from django.conf import settings
+from django.db import connection, transaction
+from django.utils import timezone
+from psycopg.types.json import Jsonb
+
+from audit.canonical import MAX_DATA_BYTES, canonical_json
+from audit.context import current
+from audit.models import Entry, entry_id
+from audit.redaction import redact, redact_text
+
+# Plain SQL: through the ORM an insert costs a writer three times as much.
+INSERT = """
+INSERT INTO audit_entry (id, created_at, action, actor, target, data, request_id)
+VALUES (%s, %s, %s, %s, %s, %s, %s)
+"""
+_jsonb = partial(Jsonb, dumps=orjson.dumps)
+
+
+def record(*, action: str, actor: str | None = None, target: str = "", data: Mapping[str, Any] | None = None) -> Entry:
+    """Write an entry in the caller's transaction; a rollback leaves none.
+
+    `action` is dotted (`elections.election.cancelled`); `actor` and `target` are `kind:id` (`user:7`,
+    `election:31337/0x…/5`, `system:indexer`). Without an actor, the context's is taken. Secrets in `data` are
+    dropped and personal data digested (`audit.redaction`); data of more than 48,000 bytes is replaced by its digest.
+    On commit, the entry's id joins the context's receipts.
+    """
+    pepper = settings.AUDIT_PEPPER.encode()
+    context = current.get()
+    clean = redact(data or {}, pepper=pepper)
+    if len(serialised := orjson.dumps(clean)) > MAX_DATA_BYTES:
+        clean = {"omitted": {"bytes": len(serialised), "sha256": hashlib.sha256(canonical_json(clean)).hexdigest()}}
+    entry = Entry(
+        id=entry_id(),
+        created_at=timezone.now(),
+        action=action[:100],
+        actor=redact_text(actor or (context.actor if context else "system"), pepper=pepper)[:200],
+        target=redact_text(target, pepper=pepper)[:300],
+        data=clean,
+        request_id=((context.request_id if context else None) or "")[:64],
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            INSERT,
+            [
+                entry.pk,
+                entry.created_at,
+                entry.action,
+                entry.actor,
+                entry.target,
+                _jsonb(entry.data),
+                entry.request_id,
+            ],
+        )
+    entry._state.adding = False
+    if context:
+        transaction.on_commit(partial(context.receipts.append, str(entry.pk)))
+    return entry

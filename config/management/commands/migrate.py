@@ -1,0 +1,33 @@
+"""Django's `migrate`, as the role that owns the tables, followed by the application role's grants."""
+
+from typing import Any
+
+import dj_database_url
+from django.conf import settings
+from django.core.management.commands.migrate import Command as Migrate
+from django.db import connections
+
+from audit.services import grant_application_role
+
+
+class Command(Migrate):
+    def handle(self, *args: Any, **options: Any) -> None:
+        connection = connections[options["database"]]
+        if url := settings.MIGRATION_DATABASE_URL:
+            connection.close()
+            connection.close_pool()
+            owner = dj_database_url.parse(url)
+            # The database's name stays: the test runner has pointed the connection at one of its own.
+            connection.settings_dict.update({name: owner[name] for name in ("USER", "PASSWORD", "HOST", "PORT")})
+            connection.settings_dict["OPTIONS"] |= owner.get("OPTIONS", {})
+        super().handle(*args, **options)
+        if options["plan"] or options["check_unapplied"]:
+            return
+        role = settings.DATABASE_APP_ROLE
+        if not grant_application_role(connection=connection, role=role) and options["verbosity"] >= 1:
+            self.stderr.write(
+                self.style.WARNING(
+                    f"{role} got no grants: there is no such role, or it owns the tables itself; "
+                    "then nothing but triggers keeps the audit log append-only"
+                )
+            )
