@@ -13,7 +13,8 @@ from apikeys.services import Admission, admit, check_scope, count_request
 
 def problem_of(error: APIException) -> HttpResponse:
     """Answer with an error as DRF would: through the project's exception handler."""
-    handled = api_settings.EXCEPTION_HANDLER(error, {})
+    handler: Any = api_settings.EXCEPTION_HANDLER
+    handled = handler(error, {})
     response = HttpResponse(json.dumps(handled.data), status=handled.status_code, content_type=handled.content_type)
     for name, value in handled.headers.items():
         response.headers.setdefault(name, value)

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet, Sum
-from django.db.models.functions import TruncDay
+from django.db.models.functions import TruncDate
 
 from apikeys.exceptions import ApiKeyNotFound
 from apikeys.models import ApiKey, ApiKeyUsage
@@ -43,11 +43,11 @@ def list_api_keys(*, owner_id: UUID | None = None, is_active: bool | None = None
     return keys
 
 
-def list_daily_usage(*, key_id: UUID, since: datetime) -> QuerySet[ApiKeyUsage, dict[str, Any]]:
+def list_daily_usage(*, key_id: UUID, since: datetime) -> QuerySet[Any, Any]:
     """Sum a key's requests by day, route and status."""
     return (
         ApiKeyUsage.objects.filter(key_id=key_id, hour__gte=since)
-        .annotate(day=TruncDay("hour"))
+        .annotate(day=TruncDate("hour"))
         .values("day", "route", "status")
         .annotate(total=Sum("requests"))
         .order_by("day", "route", "status")

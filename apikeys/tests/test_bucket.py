@@ -54,7 +54,7 @@ def test_a_refused_request_takes_nothing_and_names_the_time(take_at):
         take_at(second * SECOND)
     allowed, remaining, wait, reset = take_at(59 * SECOND + 1)
     assert (allowed, remaining) == (0, 0)
-    assert wait == reset == SECOND
+    assert wait == reset == SECOND - 1
     assert take_at(59 * SECOND + 1 + wait)[0] == 1
 
 
@@ -84,10 +84,10 @@ def test_a_clock_that_was_set_back_does_not_lock_the_caller_out(take_at):
 
 
 def test_a_large_limit_is_kept_in_little_memory(take_at, client):
-    for index in range(20_000):
-        take_at(index * 1000, limit=1_000_000)
+    for index in range(4_000):
+        take_at(index * 14_000, limit=1_000_000)
     assert client.llen("bucket") <= 2 * 1002
-    assert take_at(20 * SECOND, limit=1_000_000)[1] == 1_000_000 - 20_001
+    assert take_at(56 * SECOND, limit=1_000_000)[1] == 1_000_000 - 4_001
 
 
 @hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -19,5 +19,5 @@ STORAGES = {
 CHAIN_SENDER_KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 # The limiter stays on, out of the way of tests that are not about it.
 RATE_LIMIT = "100000000/60"
-RATE_LIMIT_ROUTES: list[str] = []
+RATE_LIMIT_ROUTES = []
 API_KEY_USAGE_FLUSH_SECONDS = 0

@@ -1,0 +1,120 @@
+"""The limit over several processes, and over a restart of Redis."""
+
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+from django.conf import settings as django_settings
+
+from apikeys.services import take
+from apikeys.services.bucket import bucket
+from deploy.local.services import start_redis
+
+WORKER = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+import django
+django.setup()
+from apikeys.services.bucket import Bucket, Limit
+bucket = Bucket(sys.argv[1], 20)
+limit = Limit(60, 60, 60)
+sys.stdin.readline()
+with ThreadPoolExecutor(4) as pool:
+    decisions = list(pool.map(lambda _: bucket.take("ip:192.0.2.1", limit, 1, "write"), range(int(sys.argv[2]))))
+assert all(decision.is_available for decision in decisions)
+print(sum(decision.is_allowed for decision in decisions))
+"""
+
+
+@pytest.mark.slow
+def test_eight_processes_with_a_thousand_requests_each_get_exactly_sixty():
+    command = [sys.executable, "-c", WORKER, django_settings.REDIS_URL, "1000"]
+    workers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(8)]
+    with redis.Redis.from_url(django_settings.REDIS_URL) as client:
+        for worker in workers:
+            worker.stdin.write("go\n")
+            worker.stdin.flush()
+        allowed = [int(worker.communicate()[0]) for worker in workers]
+        # Unless the machine was so slow that tokens came back meanwhile.
+        assert client.llen("psephos:limit:ip:192.0.2.1") == 2 * 61
+    assert sum(allowed) == 60
+
+
+def test_redis_restarts_in_the_middle(settings, service_folder):
+    settings.RATE_LIMIT = "100000/60"
+    service = start_redis(service_folder / "restarting")
+    port = urlsplit(service.url).port
+    settings.REDIS_URL = service.url
+    bucket.cache_clear()
+    try:
+        assert take(identity="ip:192.0.2.1", route_class="write").is_available
+        service.stop()
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda _: take(identity="ip:192.0.2.1", route_class="write"), range(40)))
+            reads = list(pool.map(lambda _: take(identity="ip:192.0.2.1", route_class="read"), range(40)))
+        assert not any(answer.is_available for answer in answers)
+        assert all(read.is_allowed for read in reads)
+        service = start_redis(service_folder / "restarting", port=port)
+        deadline = time.monotonic() + 30
+        while not take(identity="ip:192.0.2.1", route_class="write").is_available:
+            assert time.monotonic() < deadline, "no recovery by itself"
+            time.sleep(0.1)
+        assert take(identity="ip:192.0.2.1", route_class="write").is_allowed  # the script was loaded again
+    finally:
+        service.stop()
+        bucket.cache_clear()
+
+
+SERVER = """
+import sys, time
+import django
+django.setup()
+from apikeys.exceptions import ApiKeyRefused
+from apikeys.services import authenticate_key
+print("ready", flush=True)
+for line in sys.stdin:
+    try:
+        authenticate_key(sys.argv[1])
+        print("open", flush=True)
+    except ApiKeyRefused as error:
+        print(error.default_code, flush=True)
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_revoked_key_is_refused_within_a_second_by_every_process():
+    import os
+
+    from django.db import connection
+
+    from apikeys.services import revoke_api_key
+    from apikeys.tests.factories import make_key
+
+    key, text = make_key()
+    url = os.environ["DATABASE_URL"].replace("/psephos?", f"/{connection.settings_dict['NAME']}?")
+    assert url != os.environ["DATABASE_URL"]
+    command = [sys.executable, "-c", SERVER, text]
+    environment = os.environ | {"DATABASE_URL": url}
+    servers = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+        for _ in range(3)
+    ]
+
+    def ask(server):
+        server.stdin.write("?\n")
+        server.stdin.flush()
+        return server.stdout.readline().strip()
+
+    try:
+        assert [server.stdout.readline().strip() for server in servers] == ["ready"] * 3
+        assert [ask(server) for server in servers] == ["open"] * 3
+        revoke_api_key(key_id=key.pk, actor="system:test")
+        time.sleep(1)
+        assert [ask(server) for server in servers] == ["api_key_revoked"] * 3
+    finally:
+        for server in servers:
+            server.communicate()
