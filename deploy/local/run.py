@@ -1,0 +1,384 @@
+"""`make run`: the whole stack in the foreground on one machine, without Docker or root."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psutil
+import requests
+
+from deploy.local import services, supervisor
+from deploy.local.services import ROOT, ServiceFailed
+from deploy.local.supervisor import MARK, PART, SERVICE, Part, Supervisor
+
+STATE = ROOT / ".local" / "run"
+BIN = Path(sys.executable).parent
+BLOCK_SECONDS = 2
+# anvil's first account: public, funded, owner of the contracts of the local chain.
+SENDER_KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
+# Parts that are asked to end get so long before they are killed; the services under them end after that.
+PARTS_STOP_SECONDS, SERVICES_STOP_SECONDS = 2.5, 1.5
+
+
+class CannotStart(Exception):
+    """The stack cannot start; the message says why and what to do."""
+
+
+def say(text: str = "") -> None:
+    print(text, flush=True)
+
+
+def step(name: str, started: float, note: str = "") -> None:
+    say(f"  ✓ {name:<22} {note:<34} {time.monotonic() - started:5.1f} s".rstrip())
+
+
+@contextlib.contextmanager
+def exclusive() -> Iterator[bool]:
+    """Hold this folder's lock; the kernel frees it whatever ends us. Yields whether we got it."""
+    (ROOT / ".local").mkdir(exist_ok=True)
+    with (ROOT / ".local" / "run.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def stop_postgres() -> None:
+    """Stop the PostgreSQL of a killed run, if one still lives over our data."""
+    if (STATE / "postgres" / "postmaster.pid").exists():
+        with contextlib.suppress(ServiceFailed, OSError, subprocess.SubprocessError):
+            services.start_postgres(STATE / "postgres").stop()
+
+
+def ports() -> dict[str, int]:
+    """Return the ports that people address, all derived from PORT."""
+    text = os.environ.get("PORT", "8000")
+    if not text.isdigit() or not 1024 <= int(text) <= 64000:
+        raise CannotStart(f"PORT={text} is not a port between 1024 and 64000.")
+    return {"web": int(text), "EVM node": int(text) + 545, "sign-in provider": int(text) + 90}
+
+
+def owner_of(port: int) -> str:
+    """Name the process that listens on a port, as far as we may see it."""
+    with contextlib.suppress(psutil.Error, PermissionError):
+        for connection in psutil.net_connections("tcp"):
+            if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:
+                if connection.pid:
+                    return f" by {psutil.Process(connection.pid).name()} (process {connection.pid})"
+                break
+    return ""
+
+
+def check_ports(wanted: dict[str, int]) -> None:
+    for name, port in wanted.items():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                free = wanted["web"] + 100
+                raise CannotStart(
+                    f"Port {port} ({name}) is taken{owner_of(port)}.\n"
+                    f"Stop that, or choose other ports: make run PORT={free}"
+                ) from None
+
+
+def secret_key() -> str:
+    file = STATE / "secret_key"
+    if not file.exists():
+        file.write_text(f"insecure-{secrets.token_urlsafe(50)}")
+        file.chmod(0o600)
+    return file.read_text()
+
+
+def command_exists(app: str, name: str) -> bool:
+    return (ROOT / app / "management" / "commands" / f"{name}.py").exists()
+
+
+def fingerprint() -> str:
+    """Digest what `prepare` depends on, so that a start with nothing new leaves it out."""
+    digest = hashlib.sha256()
+    patterns = ("*/migrations/*.py", "chain/contracts/artifacts/*", "requirements/*.txt")
+    for file in sorted({file for pattern in patterns for file in ROOT.glob(pattern) if file.is_file()}):
+        stat = file.stat()
+        digest.update(f"{file}:{stat.st_size}:{stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+class Stack:
+    """The services, the parts over them, and what people are told about both."""
+
+    def __init__(self, *, wanted_ports: dict[str, int], is_demo: bool) -> None:
+        self.ports = wanted_ports
+        self.is_demo = is_demo
+        self.supervisor = Supervisor(state=STATE, root=ROOT, say=say)
+        self.stoppers: list[Callable[[], None]] = []
+        self.environment: dict[str, str] = {}
+        self.admin: dict[str, str] | None = None
+        self.is_stopping = threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://localhost:{self.ports['web']}"
+
+    def start_services(self) -> None:
+        """Start PostgreSQL, Redis, the EVM node and the sign-in provider side by side."""
+        os.environ[MARK] = f"{STATE}:{SERVICE}"
+        with ThreadPoolExecutor() as pool:
+            waiting = [
+                pool.submit(start)
+                for start in (self.start_postgres, self.start_redis, self.start_node, self.start_oidc)
+            ]
+        for future in waiting:
+            future.result()
+
+    def start_postgres(self) -> None:
+        started = time.monotonic()
+        postgres = services.start_postgres(STATE / "postgres")
+        self.stoppers.append(postgres.stop)
+        ready = STATE / "database_made"
+        if not ready.exists():
+            postgres.execute(
+                "CREATE ROLE psephos_owner LOGIN",
+                "CREATE ROLE psephos_app LOGIN",
+                "CREATE DATABASE psephos OWNER psephos_owner",
+            )
+            ready.touch()
+        self.environment["DATABASE_URL"] = postgres.url("psephos", role="psephos_app")
+        self.environment["MIGRATION_DATABASE_URL"] = postgres.url("psephos", role="psephos_owner")
+        step("PostgreSQL", started, "roles psephos_owner, psephos_app")
+
+    def start_redis(self) -> None:
+        started = time.monotonic()
+        redis = services.start_redis(STATE / "redis", options=["--appendonly", "yes", "--save", ""])
+        self.stoppers.append(lambda: redis.stop(SERVICES_STOP_SECONDS))
+        self.environment["REDIS_URL"] = redis.url
+        step("Redis", started, redis.url)
+
+    def start_node(self) -> None:
+        started = time.monotonic()
+        state = ["--state", str(STATE / "anvil" / "state.json"), "--state-interval", "10"]
+        options = [*state, "--block-time", str(BLOCK_SECONDS)]
+        (STATE / "anvil").mkdir(exist_ok=True)
+        node = services.start_anvil(STATE / "anvil", port=self.ports["EVM node"], options=options)
+        self.stoppers.append(lambda: node.stop(SERVICES_STOP_SECONDS))
+        self.environment |= {
+            "CHAIN_RPC_URLS": node.url,
+            "CHAIN_WS_URL": node.url.replace("http", "ws", 1),
+            "CHAIN_ID": "31337",
+            "CHAIN_DEPLOYMENT_FILE": str(STATE / "contracts.json"),
+            "CHAIN_SENDER_KEY": SENDER_KEY,
+        }
+        step("EVM node (anvil)", started, f"{node.url}, chain 31337")
+
+    def start_oidc(self) -> None:
+        if not (ROOT / "deploy" / "local" / "oidc.py").exists():
+            return
+        started = time.monotonic()
+        from deploy.local import oidc
+
+        provider = oidc.start_oidc_provider(  # type: ignore[attr-defined]
+            STATE / "oidc", port=self.ports["sign-in provider"], public_url=self.url
+        )
+        self.stoppers.append(provider.stop)
+        self.environment |= provider.environment
+        step("Sign-in provider", started, provider.url)
+
+    def configure(self) -> None:
+        self.environment |= {
+            "DJANGO_SETTINGS_MODULE": "config.settings.local",
+            "SECRET_KEY": secret_key(),
+            "PUBLIC_URL": self.url,
+            "LOG_FORMAT": "console",
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def prepare(self) -> None:
+        """Migrate, deploy the contracts, make the administrator: only when something is new."""
+        stamp, now = STATE / "prepared", fingerprint()
+        if stamp.exists() and stamp.read_text() == now and self.has_contracts():
+            return
+        started = time.monotonic()
+        log, output = self.supervisor.log("prepare"), STATE / "prepared.json"
+        log.unlink(missing_ok=True)
+        process = services.launch(
+            "prepare",
+            [sys.executable, "-m", "deploy.local.prepare", str(output)],
+            log=log,
+            cwd=ROOT,
+            environment={**os.environ, **self.environment, **self.owner_environment(), MARK: f"{STATE}:{PART}"},
+        )
+        while process.poll() is None:
+            if self.is_stopping.wait(0.05):
+                return
+        if process.returncode:
+            tail = "\n".join(log.read_text().strip().splitlines()[-6:])
+            raise CannotStart(f"The database or the contracts could not be made ready ({log}):\n{tail}")
+        self.admin = json.loads(output.read_text())["admin"]
+        output.unlink()  # it holds the password, which is kept nowhere
+        stamp.write_text(now)
+        step("Database, contracts", started, "migrated, deployed")
+
+    def owner_environment(self) -> dict[str, str]:
+        if (ROOT / "config" / "management" / "commands" / "migrate.py").exists():
+            return {}  # it takes MIGRATION_DATABASE_URL itself
+        return {"DATABASE_URL": self.environment["MIGRATION_DATABASE_URL"]}
+
+    def has_contracts(self) -> bool:
+        """Look whether the node still holds the contracts that were deployed (a killed node may have lost them)."""
+        file = STATE / "contracts.json"
+        if not file.exists():
+            return False
+        address = json.loads(file.read_text())["ElectionManager"]
+        call = {"jsonrpc": "2.0", "id": 1, "method": "eth_getCode", "params": [address, "latest"]}
+        return len(requests.post(self.environment["CHAIN_RPC_URLS"], json=call, timeout=5).json()["result"]) > 2
+
+    def start_parts(self) -> None:
+        """Start the web and WebSocket server, the indexer, the worker, beat and the demo."""
+        started = time.monotonic()
+        web = [str(BIN / "granian"), "--interface", "asgi", "config.asgi:application", "--host", "127.0.0.1"]
+        web += ["--port", str(self.ports["web"]), "--workers", "1", "--workers-kill-timeout", "2"]
+        celery = [str(BIN / "celery"), "-A", "config"]
+        queues = "default,proofs,chain,notifications,audit"
+        parts = [Part("web", web)]
+        manage = [sys.executable, "manage.py"]
+        if command_exists("chain", "index_chain"):
+            parts.append(Part("indexer", [*manage, "index_chain"]))
+        worker = [*celery, "worker", "-Q", queues, "-c", "2", "--without-gossip", "--without-mingle", "-n", "local@%h"]
+        parts.append(Part("worker", worker))
+        if command_exists("audit", "run_sequencer"):
+            parts.append(Part("sequencer", [*manage, "run_sequencer"]))
+        parts.append(Part("beat", [*celery, "beat", "-s", str(STATE / "beat"), "--pidfile="]))
+        if self.is_demo and command_exists("chain", "seed_demo"):
+            parts.append(Part("demo", [*manage, "seed_demo", "--follow"]))
+        for part in parts:
+            part.environment = self.environment
+            self.supervisor.start(part)
+        self.wait_for_web()
+        step("Web and workers", started, ", ".join(part.name for part in parts))
+
+    def wait_for_web(self, timeout_seconds: float = 90) -> None:
+        deadline = time.monotonic() + timeout_seconds
+        while time.monotonic() < deadline and not self.is_stopping.is_set():
+            with contextlib.suppress(requests.RequestException):
+                if requests.get(f"http://127.0.0.1:{self.ports['web']}/healthz", timeout=2).ok:
+                    return
+            self.supervisor.watch()
+            time.sleep(0.1)
+        if not self.is_stopping.is_set():
+            raise CannotStart(f"The web server did not answer. Its log: {self.supervisor.log('web')}")
+
+    def stop(self) -> None:
+        """Stop the parts, then the services, each within its deadline."""
+        self.supervisor.stop(PARTS_STOP_SECONDS)
+        with ThreadPoolExecutor() as pool:
+            for future in [pool.submit(stop) for stop in self.stoppers]:
+                with contextlib.suppress(Exception):
+                    future.result()
+        rest = supervisor.marked_processes(STATE, PART, SERVICE)
+        supervisor.send(rest, signal.SIGKILL)
+        supervisor.wait_gone(rest, 0.5)
+
+
+def announce(stack: Stack, started: float) -> None:
+    url, socket_url = stack.url, stack.url.replace("http", "ws", 1)
+    rows: list[tuple[str, str]] = [
+        ("Elections", f"{url}/"),
+        ("REST", f"{url}/elections     read it at {url}/api/docs"),
+        ("GraphQL", f"{url}/graphql"),
+        ("WebSocket", f"{socket_url}/ws/chain     {socket_url}/ws/elections"),
+        ("Admin", f"{url}/admin/"),
+        ("EVM node", f"{stack.environment['CHAIN_RPC_URLS']}     chain 31337"),
+        ("Logs", str(STATE.relative_to(ROOT) / "logs")),
+    ]
+    say()
+    for name, value in rows:
+        say(f"  {name:<12} {value}")
+    tell_password(stack)
+    say()
+    say(f"Ready in {time.monotonic() - started:.1f} s. Ctrl-C stops everything; the data stays until `make reset`.")
+
+
+def tell_password(stack: Stack) -> None:
+    """Show the first administrator's password, once; also when we are stopped before all is ready."""
+    if stack.admin:
+        say()
+        say(f"  Administrator  {stack.admin['email']}")
+        say(f"  Password       {stack.admin['password']}     shown this once, kept nowhere")
+        stack.admin = None
+
+
+def serve(stack: Stack, started: float) -> None:
+    STATE.mkdir(parents=True, exist_ok=True)
+    stack.start_services()
+    if not stack.is_stopping.is_set():
+        stack.configure()
+        stack.prepare()
+    if not stack.is_stopping.is_set():
+        stack.start_parts()
+    if not stack.is_stopping.is_set():
+        announce(stack, started)
+    while not stack.is_stopping.wait(0.5):
+        stack.supervisor.watch()
+
+
+def main() -> int:
+    started = time.monotonic()
+    is_demo = os.environ.get("DEMO", "1") not in {"0", "no", "false", ""}
+    with exclusive() as is_ours:
+        if not is_ours:
+            say("`make run` is running in this folder already; stop it first (Ctrl-C there).")
+            return 1
+        leftovers = supervisor.end_leftovers(STATE)
+        if leftovers:
+            say(f"  · ended {leftovers} processes that an earlier, killed start left behind")
+        try:
+            wanted = ports()
+            check_ports(wanted)
+            stack = Stack(wanted_ports=wanted, is_demo=is_demo)
+        except CannotStart as error:
+            say(str(error))
+            return 1
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: stack.is_stopping.set())
+        status = 0
+        try:
+            serve(stack, started)
+        except (CannotStart, ServiceFailed) as error:
+            say(f"\n{error}")
+            status = 1
+        tell_password(stack)
+        # A second Ctrl-C changes nothing: the end is bounded.
+        say("\nStopping …")
+        stopping = time.monotonic()
+        stack.stop()
+        say(f"Stopped in {time.monotonic() - stopping:.1f} s.")
+        return status
+
+
+def processes_left() -> list[Any]:
+    """Return what of this folder's run is still alive, PostgreSQL included (for tests)."""
+    return [
+        process
+        for process in psutil.process_iter(["name"])
+        if process.pid != os.getpid() and supervisor.is_marked(process, STATE, (PART, SERVICE))
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
