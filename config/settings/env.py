@@ -11,17 +11,31 @@ env = FileAwareEnv()
 env.read_env()
 
 
+@env.parser_for("numbers")
+def parse_numbers(value: str | dict[str, float]) -> dict[str, float]:
+    """Read `name=number,…`; environs' own `dict` ends in a bare ValueError for what is not of this form."""
+    if isinstance(value, dict):
+        return value
+    pairs = [item.partition("=") for item in value.split(",") if item.strip()]
+    try:
+        return {name.strip(): float(number) for name, _, number in pairs}
+    except ValueError as error:
+        raise ValidationError("Not of the form name=number,…") from error
+
+
 def refuse(message: str) -> NoReturn:
     """End the process with one line: a traceback helps nobody who mistyped a variable."""
     raise SystemExit(f"configuration: {message}")
 
 
-def is_url(*schemes: str) -> Callable[[str], None]:
-    """Make a validator that refuses what is no address of one of the schemes; an empty value means "not set"."""
+def is_url(*schemes: str) -> Callable[[str | list[str]], None]:
+    """Make a validator that refuses what is no address (or list of them) of the schemes; empty means "not set"."""
 
-    def check(value: str) -> None:
-        scheme, separator, rest = value.partition("://")
-        if value and not (separator and rest and scheme in schemes):
+    def check(value: str | list[str]) -> None:
+        for address in value if isinstance(value, list) else [value]:
+            scheme, separator, rest = address.partition("://")
+            if not address or (separator and rest and scheme in schemes):
+                continue
             raise ValidationError(f"Not an address of the form {' or '.join(f'{name}://…' for name in schemes)}.")
 
     return check

@@ -25,7 +25,8 @@ def environment_reads() -> list[Read]:
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
                 continue
             first, owner = node.args[0], ast.unparse(node.func.value)
-            if owner in {"env", "os.environ"} and isinstance(first, ast.Constant) and isinstance(first.value, str):
+            is_read = owner in {"env", "os.environ"} and node.func.attr != "parser_for"
+            if is_read and isinstance(first, ast.Constant) and isinstance(first.value, str):
                 keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
                 where = f"{file.relative_to(ROOT)}:{node.lineno}"
                 reads.append(

@@ -60,6 +60,8 @@ def malformed(read):
         "int": "several",
         "float": "several",
         "bool": "perhaps",
+        "dict": "no such thing",
+        "numbers": "no such thing",
         "json": "{",
         "dj_db_url": "no such thing",
         "url": "no such thing",

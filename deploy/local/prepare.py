@@ -4,7 +4,6 @@ Writes one JSON object, what was made now, to the file that its argument names.
 """
 
 import json
-import os
 import secrets
 import sys
 from pathlib import Path
@@ -14,12 +13,10 @@ import django
 
 def main() -> None:
     django.setup()
-    from django.conf import settings
     from django.core.management import call_command
 
     call_command("migrate", interactive=False, verbosity=0)
-    if os.environ.get("CHAIN_DEPLOYMENT_FILE") and (Path(settings.BASE_DIR) / "chain" / "management").exists():
-        call_command("deploy_contracts")
+    call_command("deploy_contracts")
     output = Path(sys.argv[1])
     output.touch(mode=0o600)
     output.write_text(json.dumps({"admin": make_first_administrator()}))

@@ -20,15 +20,13 @@ from typing import Any
 import psutil
 import requests
 
-from deploy.local import services, supervisor
+from deploy.local import oidc, services, supervisor
 from deploy.local.services import ROOT, ServiceFailed
 from deploy.local.supervisor import MARK, PART, SERVICE, Part, Supervisor
 
 STATE = ROOT / ".local" / "run"
 BIN = Path(sys.executable).parent
 BLOCK_SECONDS = 2
-# anvil's first account: public, funded, owner of the contracts of the local chain.
-SENDER_KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 # Parts that are asked to end get so long before they are killed; the services under them end after that.
 PARTS_STOP_SECONDS, SERVICES_STOP_SECONDS = 2.5, 1.5
 
@@ -182,21 +180,20 @@ class Stack:
             "CHAIN_WS_URL": node.url.replace("http", "ws", 1),
             "CHAIN_ID": "31337",
             "CHAIN_DEPLOYMENT_FILE": str(STATE / "contracts.json"),
-            "CHAIN_SENDER_KEY": SENDER_KEY,
         }
         step("EVM node (anvil)", started, f"{node.url}, chain 31337")
 
     def start_oidc(self) -> None:
-        if not (ROOT / "deploy" / "local" / "oidc.py").exists():
-            return
         started = time.monotonic()
-        from deploy.local import oidc
-
-        provider = oidc.start_oidc_provider(  # type: ignore[attr-defined]
-            STATE / "oidc", port=self.ports["sign-in provider"], public_url=self.url
+        provider = oidc.start_oidc_provider(
+            STATE / "oidc",
+            port=self.ports["sign-in provider"],
+            redirect_uris=[f"{self.url}/auth/callback"],
+            post_logout_redirect_uris=[f"{self.url}/"],
+            backchannel_logout_uri=f"{self.url}/auth/backchannel-logout",
         )
         self.stoppers.append(provider.stop)
-        self.environment |= provider.environment
+        self.environment["OIDC_PROVIDERS"] = provider.environment
         step("Sign-in provider", started, provider.url)
 
     def configure(self) -> None:
@@ -221,7 +218,7 @@ class Stack:
             [sys.executable, "-m", "deploy.local.prepare", str(output)],
             log=log,
             cwd=ROOT,
-            environment={**os.environ, **self.environment, **self.owner_environment(), MARK: f"{STATE}:{PART}"},
+            environment={**os.environ, **self.environment, MARK: f"{STATE}:{PART}"},
         )
         while process.poll() is None:
             if self.is_stopping.wait(0.05):
@@ -233,11 +230,6 @@ class Stack:
         output.unlink()  # it holds the password, which is kept nowhere
         stamp.write_text(now)
         step("Database, contracts", started, "migrated, deployed")
-
-    def owner_environment(self) -> dict[str, str]:
-        if (ROOT / "config" / "management" / "commands" / "migrate.py").exists():
-            return {}  # it takes MIGRATION_DATABASE_URL itself
-        return {"DATABASE_URL": self.environment["MIGRATION_DATABASE_URL"]}
 
     def has_contracts(self) -> bool:
         """Look whether the node still holds the contracts that were deployed (a killed node may have lost them)."""

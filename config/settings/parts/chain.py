@@ -2,19 +2,23 @@
 
 from typing import Any
 
-from config.settings.env import env
+from environs import validate
+
+from config.settings.env import env, is_url
 
 # Endpoints of one chain, tried by health; the first is preferred while all are well.
-CHAIN_RPC_URLS: list[str] = env.list("CHAIN_RPC_URLS", ["http://127.0.0.1:8545"])
+CHAIN_RPC_URLS: list[str] = env.list("CHAIN_RPC_URLS", ["http://127.0.0.1:8545"], validate=is_url("http", "https"))
 # newHeads subscription; empty: the first endpoint's address with ws://. "none": poll only.
-CHAIN_WS_URL: str = env.str("CHAIN_WS_URL", "")
+CHAIN_WS_URL: str = env.str("CHAIN_WS_URL", "", validate=lambda value: value == "none" or is_url("ws", "wss")(value))
 CHAIN_ID: int = env.int("CHAIN_ID", 31337)
 # profile@address@deployment block, comma-separated; empty: what CHAIN_DEPLOYMENT_FILE names.
 CHAIN_CONTRACTS: list[str] = env.list("CHAIN_CONTRACTS", [])
 # Address book of a development chain, written by `manage.py deploy_contracts`.
 CHAIN_DEPLOYMENT_FILE: str = env.str("CHAIN_DEPLOYMENT_FILE", "")
 # Private key of the account that owns ElectionManager and pays; empty: nothing is sent.
-CHAIN_SENDER_KEY: str = env.str("CHAIN_SENDER_KEY", "")
+CHAIN_SENDER_KEY: str = env.str(
+    "CHAIN_SENDER_KEY", "", validate=validate.Regexp(r"^((0x)?[0-9a-fA-F]{64})?$", error="Not 32 bytes in hex.")
+)
 
 PUBLIC_SENDER_KEYS = {
     "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80",
@@ -32,11 +36,11 @@ PUBLIC_SENDER_KEYS = {
 # So many endpoints must agree on block hashes and logs; 1: no comparison.
 CHAIN_QUORUM: int = env.int("CHAIN_QUORUM", 1)
 # Requests a second that one endpoint allows for a method: eth_getLogs=10,eth_call=50. Empty: no limit.
-CHAIN_RPC_BUDGETS: dict[str, float] = env.dict("CHAIN_RPC_BUDGETS", {}, subcast_values=float)
+CHAIN_RPC_BUDGETS: dict[str, float] = env.numbers("CHAIN_RPC_BUDGETS", {})
 # Blocks of one eth_getLogs call below the finalized block: the start; it adapts to the answers.
 CHAIN_RANGE_BLOCKS: int = env.int("CHAIN_RANGE_BLOCKS", 2000)
 # "all": every header of a range is read, its parent hash and bloom checked. "events": headers with events only.
-CHAIN_HEADER_CHECKS: str = env.str("CHAIN_HEADER_CHECKS", "all", validate=lambda value: value in ("all", "events"))
+CHAIN_HEADER_CHECKS: str = env.str("CHAIN_HEADER_CHECKS", "all", validate=validate.OneOf(["all", "events"]))
 # Depth taken as final where the node knows no `finalized` tag.
 CHAIN_FINALITY_DEPTH: int = env.int("CHAIN_FINALITY_DEPTH", 64)
 # Seconds without a newHeads message after which the listener polls.
