@@ -19,3 +19,5 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
+# Keys from one machine and a public constant, good enough to try everything with.
+ZK_ALLOW_DEVELOPMENT_KEYS = True

@@ -21,3 +21,5 @@ CHAIN_SENDER_KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4
 RATE_LIMIT = "100000000/60"
 RATE_LIMIT_ROUTES = []
 API_KEY_USAGE_FLUSH_SECONDS = 0
+# Keys from one machine and a public constant, good enough to try everything with.
+ZK_ALLOW_DEVELOPMENT_KEYS = True
