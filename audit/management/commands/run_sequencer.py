@@ -1,0 +1,28 @@
+"""Runs the audit log's sequencer; start a second one as its standby."""
+
+import signal
+import threading
+from typing import Any
+
+from django.core.management.base import CommandError
+from django_typer.management import TyperCommand
+
+from audit.exceptions import NoSigningKey, SequencerHalted
+from audit.services import make_sequencer
+
+
+class Command(TyperCommand):
+    help = "Number committed audit entries, grow the tree and sign checkpoints, until SIGTERM."
+
+    def handle(self) -> None:
+        stop = threading.Event()
+
+        def end(signum: int, frame: Any) -> None:
+            stop.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, end)
+        try:
+            make_sequencer().run(stop)
+        except (SequencerHalted, NoSigningKey) as error:
+            raise CommandError(str(error) or NoSigningKey.__doc__) from error
