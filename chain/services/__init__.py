@@ -1,5 +1,26 @@
 """Every rule and every write of `chain`."""
 
+from chain.services.contracts import Configured, configured_contracts
 from chain.services.deployment import await_receipt, deploy_contracts, is_deployed, read_deployment
+from chain.services.indexing import Indexer, Listeners, Retraction, resume_after_review
+from chain.services.publishing import publish_head, publish_retraction
+from chain.services.running import Runner, build_indexer, build_nodes, build_reader
 
-__all__ = ["await_receipt", "deploy_contracts", "is_deployed", "read_deployment"]
+__all__ = [
+    "Configured",
+    "Indexer",
+    "Listeners",
+    "Retraction",
+    "Runner",
+    "await_receipt",
+    "build_indexer",
+    "build_nodes",
+    "build_reader",
+    "configured_contracts",
+    "deploy_contracts",
+    "is_deployed",
+    "publish_head",
+    "publish_retraction",
+    "read_deployment",
+    "resume_after_review",
+]

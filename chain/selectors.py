@@ -1,0 +1,98 @@
+"""Reads of what is kept of a chain."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+from django.db import connection
+from django.db.models import Count
+
+from chain.models import Block, Checkpoint, Contract, EventLog
+from chain.profiles import profiles
+from elections.events import Event, Origin
+
+
+def get_checkpoint(chain_id: int) -> Checkpoint | None:
+    """Return how far a chain is indexed."""
+    return Checkpoint.objects.filter(pk=chain_id).first()
+
+
+def list_contracts(chain_id: int) -> list[Contract]:
+    """Return the contracts that are indexed on a chain."""
+    return list(Contract.objects.filter(chain_id=chain_id, is_active=True).order_by("pk"))
+
+
+def list_window(*, chain_id: int, from_block: int) -> list[Block]:
+    """Return the canonical blocks from a height on, in order."""
+    return list(Block.objects.canonical().filter(chain_id=chain_id, number__gte=from_block).order_by("number"))
+
+
+def is_transaction_stored(
+    *, contracts: Iterable[Contract], tx_hashes: list[bytes], from_block: int, to_block: int
+) -> bool:
+    """Tell whether a canonical log of a range of blocks came from one of these transactions."""
+    logs = EventLog.objects.canonical().filter(
+        contract__in=list(contracts), block_number__gte=from_block, block_number__lte=to_block
+    )
+    return logs.filter(tx_hash__in=tx_hashes).exists()
+
+
+def touched_elections(*, contract: Contract, from_block: int, to_block: int | None = None) -> list[int]:
+    """Return the ids of the elections that canonical logs of a range concern."""
+    logs = EventLog.objects.canonical().filter(contract=contract, block_number__gte=from_block)
+    if to_block is not None:
+        logs = logs.filter(block_number__lte=to_block)
+    found = logs.exclude(election_id=None).values_list("election_id", flat=True).distinct()
+    return sorted(int(election_id) for election_id in found)
+
+
+def events_by_election(*, contract: Contract, election_ids: Iterable[int]) -> dict[int, list[Event]]:
+    """Decode again every canonical log of some elections, in chain order."""
+    wanted = list(election_ids)
+    result: dict[int, list[Event]] = {election_id: [] for election_id in wanted}
+    if not wanted:
+        return result
+    for election_id, event in stored_events(contract=contract, election_ids=wanted):
+        result[election_id].append(event)
+    return result
+
+
+def stored_events(*, contract: Contract, election_ids: list[int] | None = None) -> Iterable[tuple[int, Event]]:
+    """Yield (election id, event) from the canonical logs of a contract, in chain order."""
+    profile = profiles()[contract.profile]
+    condition = "" if election_ids is None else "AND log.election_id = ANY(%s::numeric[])"
+    parameters: list[Any] = [contract.pk] + ([] if election_ids is None else [election_ids])
+    by_name = {decoder.name: decoder for decoder in profile.decoders.values()}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT log.block_number, log.block_hash, log.log_index, log.tx_hash, encode(log.topics, 'hex'), "  # noqa: S608
+            "encode(log.data, 'hex'), log.event, log.context::text, block.timestamp FROM chain_eventlog AS log "
+            "JOIN chain_block AS block ON block.chain_id = %s AND block.number = log.block_number "
+            "AND block.hash = log.block_hash WHERE log.contract_id = %s AND log.retracted_at IS NULL "
+            f"AND log.election_id IS NOT NULL {condition} ORDER BY log.block_number, log.log_index",
+            [contract.chain_id, *parameters],
+        )
+        while rows := cursor.fetchmany(20_000):
+            for number, block_hash, index, tx_hash, topics, data, name, context, timestamp in rows:
+                words = ["0x" + topics[start : start + 64] for start in range(0, len(topics), 64)]
+                arguments = by_name[name].decode(words, "0x" + data)
+                origin = Origin(
+                    contract.chain_id, contract.address, number, bytes(block_hash), timestamp, bytes(tx_hash), index
+                )
+                event = profile.event(name, origin, arguments, parse_context(context))
+                if event is not None:
+                    yield int(arguments[profile.id_positions[name]]), event
+
+
+def parse_context(text: str | None) -> dict[str, Any] | None:
+    return None if text is None else orjson.loads(text)
+
+
+def count_by_event(contracts: Iterable[Contract]) -> dict[int, dict[str, int]]:
+    """Count canonical logs by contract and event."""
+    result: dict[int, dict[str, int]] = defaultdict(dict)
+    rows = EventLog.objects.canonical().filter(contract__in=list(contracts)).values_list("contract_id", "event")
+    for contract_id, name, count in rows.annotate(count=Count("log_index")).order_by("contract_id", "event"):
+        result[contract_id][name] = count
+    return result
