@@ -47,4 +47,7 @@ contracts:  ## Compile the contracts and write their artifacts
 schema:  ## Write the OpenAPI schema again
 	@$(BIN)/python manage.py spectacular --file docs/openapi.yaml --validate
 
-.PHONY: help install run reset test test-fast lint format requirements contracts schema
+bench-limits: install  ## Measure what the limiter costs, and count what it lets through
+	@$(BIN)/python -W ignore -m loadtest.bench_limits
+
+.PHONY: bench-limits help install run reset test test-fast lint format requirements contracts schema

@@ -59,7 +59,9 @@ class RateLimitMiddleware:
         try:
             admission.decision.raise_refusal()
         except APIException as error:
-            return problem_of(error)
+            response = problem_of(error)
+            response._has_been_logged = True  # type: ignore[attr-defined]  # a flood is a metric, not a log
+            return response
         raise AssertionError("an allowed request is not refused")
 
     def process_view(

@@ -1,0 +1,228 @@
+"""Measures what the limiter costs a request, and counts what it lets through. Run by `make bench-limits`.
+
+Each process builds the WSGI application twice, with and without RateLimitMiddleware, and calls them in turns; the cost
+is the difference of the medians. The server and the network are left out, so nothing hides the cost.
+"""
+
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import median
+
+REPORT = Path(__file__).parent / "report"
+REQUESTS, BLOCK = 600, 50
+# Each process waits between its requests as callers do: eight of them on two cores without a pause would only measure
+# how long they wait for a core.
+PACE_SECONDS = 0.01
+FLOOD = 10_000
+
+
+def answer(request):
+    """Answer at once: what is measured is the way here."""
+    from django.http import HttpResponse
+
+    return HttpResponse("ok")
+
+
+answer.api_key_scopes = {"GET": "elections:read"}
+
+
+def urls():
+    from django.urls import path
+
+    return [path("bench", answer)]
+
+
+if os.environ.get("BENCH_LIMITS_CHILD"):
+    urlpatterns = urls()
+
+
+def environ(address: str, authorization: str) -> dict:
+    from io import BytesIO
+
+    headers = {"HTTP_AUTHORIZATION": authorization} if authorization else {}
+    return {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": "/bench",
+        "QUERY_STRING": "",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "HTTP_HOST": "localhost",
+        "REMOTE_ADDR": address,
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": BytesIO(),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    } | headers
+
+
+def call(application, address="192.0.2.1", authorization="") -> tuple[int, float]:
+    statuses: list[str] = []
+    started = time.perf_counter()
+    response = application(environ(address, authorization), lambda status, headers: statuses.append(status))
+    b"".join(response)
+    seconds = time.perf_counter() - started
+    response.close()
+    return int(statuses[0][:3]), seconds
+
+
+def child(mode: str, argument: str) -> None:
+    """Be one process of the measurement; print its figures when the parent has said go."""
+    import django
+    from django.conf import settings
+
+    settings.ROOT_URLCONF = "loadtest.bench_limits"
+    django.setup()
+    from django.core.handlers.wsgi import WSGIHandler
+
+    with_limits = WSGIHandler()
+    everything = list(settings.MIDDLEWARE)
+    settings.MIDDLEWARE = [name for name in everything if "RateLimit" not in name]
+    without = WSGIHandler()
+    call(with_limits), call(without)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    if mode == "flood":
+        with ThreadPoolExecutor(4) as pool:
+            statuses = list(pool.map(lambda _: call(with_limits, "198.51.100.1")[0], range(int(argument))))
+        print(statuses.count(200), statuses.count(429), flush=True)
+        return
+    times: dict[bool, list[float]] = {True: [], False: []}
+    for _ in range(REQUESTS // BLOCK):
+        for is_limited, application in ((True, with_limits), (False, without)):
+            for _ in range(BLOCK):
+                if PACE_SECONDS:
+                    time.sleep(random.uniform(0.5, 1.5) * PACE_SECONDS)
+                times[is_limited].append(call(application, f"192.0.2.{os.getpid() % 250}", argument)[1])
+    figures = median(times[True]), median(times[False]), sorted(times[True])[int(REQUESTS * 0.99)]
+    print(*(seconds * 1e6 for seconds in figures), flush=True)
+
+
+def run_children(mode: str, argument: str, processes: int, **variables: str) -> list[list[float]]:
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-m", "loadtest.bench_limits", mode, argument],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"BENCH_LIMITS_CHILD": "1"} | variables,
+        )
+        for _ in range(processes)
+    ]
+    for process in children:
+        assert process.stdout.readline().strip() == "ready"
+    for process in children:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    return [[float(part) for part in process.communicate()[0].split()] for process in children]
+
+
+def make_key() -> str:
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+    from accounts.models import User
+    from apikeys.services import create_api_key
+
+    owner = User.objects.create(email="bench@example.org", role="admin")
+    key = {"name": "bench", "scopes": ["elections:read"], "actor": "system:bench", "limit_per_minute": 1_000_000}
+    return create_api_key(owner=owner, **key)[1]
+
+
+def main() -> None:
+    from deploy.local.services import start_postgres, start_redis
+
+    folder = Path(tempfile.mkdtemp(prefix="psephos-bench-"))
+    folder.chmod(0o755)
+    postgres = start_postgres(folder / "postgres", is_durable=False)
+    redis = start_redis(folder / "redis")
+    try:
+        postgres.execute("CREATE ROLE psephos_owner LOGIN", "CREATE ROLE psephos_app LOGIN", "CREATE DATABASE psephos")
+        os.environ |= {
+            "DJANGO_SETTINGS_MODULE": "config.settings.local",
+            "DATABASE_URL": postgres.url("psephos"),
+            "MIGRATION_DATABASE_URL": postgres.url("psephos"),
+            "REDIS_URL": redis.url,
+            "LOG_LEVEL": "ERROR",
+        }
+        key = make_key()
+        rows, costs = [], []
+        for who, authorization in (("address", ""), ("key", f"Api-Key {key}")):
+            for processes in (1, 8):
+                found = run_children("cost", authorization, processes, RATE_LIMIT="1000000/60")
+                limited, bare = median(row[0] for row in found), median(row[1] for row in found)
+                worst = max(row[2] for row in found)
+                costs.append((f"{who}, {processes}", limited - bare))
+                rows.append(
+                    f"| {who} | {processes} | {bare:.0f} | {limited:.0f} | {limited - bare:.0f} | {worst:.0f} |"
+                )
+        flood = []
+        for processes in (1, 8):
+            found = run_children("flood", str(FLOOD // processes), processes, RATE_LIMIT="60/60")
+            allowed, refused = (int(sum(column)) for column in zip(*found, strict=True))
+            flood.append(f"| {processes} | {allowed + refused} | {allowed} | {refused} |")
+            redis_flush(redis.url)
+    finally:
+        redis.stop()
+        postgres.stop()
+    write_report(rows, flood, costs)
+
+
+def redis_flush(url: str) -> None:
+    import redis
+
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+
+
+def write_report(rows: list[str], flood: list[str], costs: list[tuple[str, float]]) -> None:
+    text = "\n".join(
+        [
+            "# The limiter's cost (`make bench-limits`)",
+            "",
+            f"Medians over {REQUESTS} requests a process, one every {PACE_SECONDS * 1000:.0f} ms, in microseconds; "
+            "no server, no network; goal ≤ 500.",
+            "",
+            "| counted by | processes | without | with | cost | p99 with |",
+            "|---|---|---|---|---|---|",
+            *rows,
+            "",
+            f"{FLOOD:,} requests of one address at 60/60, four threads in each process:",
+            "",
+            "| processes | requests | allowed | refused |",
+            "|---|---|---|---|",
+            *flood,
+            "",
+        ]
+    )
+    REPORT.mkdir(exist_ok=True)
+    (REPORT / "limits.md").write_text(text)
+    print(text)
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(6, 2.4))
+    axes.barh([name for name, _ in costs], [cost for _, cost in costs], color="#2563eb")
+    axes.axvline(500, color="#dc2626", linestyle="--", label="goal")
+    axes.set_xlabel("cost per request at p50, microseconds")
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(REPORT / "limits.png", dpi=80)
+
+
+if __name__ == "__main__":
+    child(*sys.argv[1:]) if len(sys.argv) > 1 else main()
