@@ -23,9 +23,17 @@ from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.utils.module_loading import import_string
+from prometheus_client import Gauge, Histogram
 from rest_framework.exceptions import APIException
 
 logger = logging.getLogger(__name__)
+SOCKETS = Gauge("psephos_websockets", "Open WebSockets", ["consumer"], multiprocess_mode="livesum")
+PUSH_LAG = Histogram(
+    "psephos_push_lag_seconds",
+    "From the publisher's commit to the socket's queue",
+    ["consumer"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, float("inf")),
+)
 
 # RFC 6455 codes, and of the range 4000–4999 that is ours.
 RESTART = 1012
@@ -74,6 +82,10 @@ class HeartbeatConsumer(AsyncWebsocketConsumer):
 
     async def gone(self) -> None:
         """Run once when the connection has ended."""
+
+    def note_lag(self, published_at: float) -> None:
+        """Count how long a message took from its publisher (Unix seconds) to here."""
+        PUSH_LAG.labels(type(self).__name__).observe(max(0.0, time.time() - published_at))
 
     # Sending
 
@@ -244,11 +256,15 @@ class LiveSockets:
             self._watch_signals(loop)
         if self.ticker is None or self.ticker.done():
             self.ticker = loop.create_task(self._tick())
+        if socket not in self.sockets:
+            SOCKETS.labels(type(socket).__name__).inc()
         self.sockets.add(socket)
         if self.is_stopping:
             self.tell_restart(socket)
 
     def discard(self, socket: HeartbeatConsumer) -> None:
+        if socket in self.sockets:
+            SOCKETS.labels(type(socket).__name__).dec()
         self.sockets.discard(socket)
 
     async def _tick(self) -> None:

@@ -43,6 +43,7 @@ class ElectionsConsumer(HeartbeatConsumer):
 
     async def elections_changed(self, message: dict[str, Any]) -> None:
         """Relay what the publisher serialised once for all sockets."""
+        self.note_lag(message["published_at"])
         for public_id, text in message["messages"]:
             if not self.election or public_id in ("", self.election):
                 self.push(text)

@@ -26,6 +26,7 @@ def production_environment() -> dict[str, str]:
         "ALLOWED_HOSTS": "elections.example",
         "PUBLIC_URL": "https://elections.example",
         "AUDIT_SIGNING_KEY": SigningKey.generate("elections.example/audit").encode(),
+        "METRICS_TOKEN": secrets.token_urlsafe(30),
         "AUDIT_PEPPER": secrets.token_urlsafe(40),
     }
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -197,11 +198,13 @@ class Stack:
         step("Sign-in provider", started, provider.url)
 
     def configure(self) -> None:
+        shutil.rmtree(STATE / "metrics", ignore_errors=True)
         self.environment |= {
             "DJANGO_SETTINGS_MODULE": "config.settings.local",
             "SECRET_KEY": secret_key(),
             "PUBLIC_URL": self.url,
             "LOG_FORMAT": "console",
+            "PROMETHEUS_MULTIPROC_DIR": str(STATE / "metrics"),
             "PYTHONUNBUFFERED": "1",
         }
 

@@ -1,6 +1,7 @@
 """Tells readers, after commit, which elections changed."""
 
 import logging
+import time
 
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
@@ -58,7 +59,8 @@ def publish_changes(changes: Changes) -> None:
             ]
             for election in list_by_public_id(public_ids=reasons)
         ]
+    message = {"type": "elections.changed", "messages": messages, "published_at": time.time()}
     try:
-        async_to_sync(get_channel_layer().group_send)(GROUP, {"type": "elections.changed", "messages": messages})
+        async_to_sync(get_channel_layer().group_send)(GROUP, message)
     except OSError as error:
         logger.warning("changes not pushed: redis is away", extra={"error": type(error).__name__})
