@@ -110,6 +110,32 @@ class TransactionFailed(Exception):
     """A transaction was mined and reverted, or can never be mined."""
 
 
+class TransactionReverted(APIException):
+    """The contract refuses the transaction, for good."""
+
+    status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
+    default_code = "transaction_reverted"
+    default_detail = "The contract refused the transaction."
+
+    def __init__(self, detail: str | None = None, *, error_name: str = "") -> None:
+        super().__init__(detail)
+        self.extra = {"contract_error": error_name} if error_name else {}
+
+
+class TransactionNotMined(APIException):
+    """The chain did not take the transaction in time; the same job goes on waiting for it."""
+
+    status_code = status.HTTP_504_GATEWAY_TIMEOUT
+    default_code = "transaction_not_mined"
+    default_detail = "The chain has not taken the transaction yet."
+
+
+class UnknownContract(APIException):
+    status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
+    default_code = "unknown_contract"
+    default_detail = "This installation sends to no such contract."
+
+
 class SenderNotConfigured(APIException):
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     default_code = "chain_sender_not_configured"

@@ -5,6 +5,7 @@ from chain.services.deployment import await_receipt, deploy_contracts, is_deploy
 from chain.services.indexing import Indexer, Listeners, Retraction, resume_after_review
 from chain.services.publishing import publish_head, publish_retraction
 from chain.services.running import Runner, build_indexer, build_nodes, build_reader
+from chain.services.sending import send, send_to_manager, watch_transactions
 
 __all__ = [
     "Configured",
@@ -23,4 +24,7 @@ __all__ = [
     "publish_retraction",
     "read_deployment",
     "resume_after_review",
+    "send",
+    "send_to_manager",
+    "watch_transactions",
 ]

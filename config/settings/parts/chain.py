@@ -20,6 +20,12 @@ CHAIN_SENDER_KEY: str = env.str(
     "CHAIN_SENDER_KEY", "", validate=validate.Regexp(r"^((0x)?[0-9a-fA-F]{64})?$", error="Not 32 bytes in hex.")
 )
 
+# A transaction that no block has after so long is offered again with higher fees, up to the ceiling.
+CHAIN_STUCK_SECONDS: float = env.float("CHAIN_STUCK_SECONDS", 45.0)
+CHAIN_MAX_FEE_GWEI: int = env.int("CHAIN_MAX_FEE_GWEI", 500)
+# A worker waits so long for a block before it gives its place to other jobs.
+CHAIN_SEND_TIMEOUT_SECONDS: float = env.float("CHAIN_SEND_TIMEOUT_SECONDS", 240.0)
+
 PUBLIC_SENDER_KEYS = {
     "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80",
     "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d",
@@ -49,4 +55,10 @@ CHAIN_POLL_SECONDS: float = env.float("CHAIN_POLL_SECONDS", 1.0)
 # Checks and takes from the allowance of whoever opens a WebSocket; a dotted path, called with the ASGI scope.
 SOCKET_ADMISSION: str = "apikeys.services.admit_socket"
 
-CHAIN_BEAT: dict[str, dict[str, Any]] = {}
+CHAIN_BEAT: dict[str, dict[str, Any]] = {
+    "chain.watch_transactions": {
+        "task": "chain.watch_transactions",
+        "schedule": 20.0,
+        "options": {"queue": "chain", "expires": 20},
+    },
+}
