@@ -37,3 +37,57 @@ class ContractUnknown(APIException):
     status_code = 409
     default_code = "no_head_known"
     default_detail = "No block of the chain has been indexed yet, so start and end cannot be checked."
+
+
+class NoCensus(APIException):
+    status_code = 409
+    default_code = "no_census"
+    default_detail = "This is an open ballot, or its census was fixed when it was created: nobody registers for it."
+
+
+class RegistrationClosed(APIException):
+    status_code = 409
+    default_code = "registration_closed"
+    default_detail = "Registration for this election has ended."
+
+
+class CensusEmpty(APIException):
+    status_code = 409
+    default_code = "census_empty"
+    default_detail = "Nobody has registered: there is no root to set."
+
+
+class AlreadyRegistered(APIException):
+    status_code = 409
+    default_code = "already_registered"
+    default_detail = "You have registered for this election with another identity."
+
+
+class CommitmentTaken(APIException):
+    status_code = 409
+    default_code = "commitment_taken"
+    default_detail = "This identity is registered already."
+
+
+class CensusFull(APIException):
+    status_code = 409
+    default_code = "census_full"
+    default_detail = "The census holds as many members as its proofs allow."
+
+
+class EidRequired(APIException):
+    status_code = 403
+    default_code = "eid_required"
+    default_detail = "Sign in with your eID to register."
+
+
+class PossessionNotProved(APIException):
+    status_code = 422
+    default_code = "possession_not_proved"
+    default_detail = "The signature is not this identity's over the election's scope."
+
+
+class NotInCensus(APIException):
+    status_code = 404
+    default_code = "not_in_census"
+    default_detail = "No member of the census has this commitment."

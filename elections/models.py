@@ -183,6 +183,59 @@ class Moment(models.Model):
         return f"{self.kind} of {self.election_id}"
 
 
+class Census(models.Model):
+    """Who may vote in a secret ballot: the root of a LeanIMT over identity commitments, and where it stands."""
+
+    election = models.OneToOneField(Election, on_delete=models.CASCADE, related_name="census")
+    size = models.PositiveIntegerField(default=0)
+    root = UInt256Field(default=0)
+    closed_at = models.DateTimeField(null=True, blank=True, help_text="Registration ended; the root is final")
+
+    class Meta:
+        verbose_name_plural = "censuses"
+
+    def __str__(self) -> str:
+        return f"census of {self.election_id}, {self.size} members"
+
+
+class CensusMember(models.Model):
+    """One registration: a commitment at its place in the tree, once for each person.
+
+    The person is kept only as a keyed hash of election and eID subject.
+    """
+
+    census = models.ForeignKey(Census, on_delete=models.CASCADE, related_name="members")
+    index = models.PositiveIntegerField()
+    commitment = UInt256Field()
+    subject_digest = models.CharField(max_length=64)
+    registered_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["census", "index"], name="census_place_once"),
+            models.UniqueConstraint(fields=["census", "commitment"], name="census_commitment_once"),
+            models.UniqueConstraint(fields=["census", "subject_digest"], name="census_person_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"member {self.index} of {self.census_id}"
+
+
+class CensusNode(models.Model):
+    """A node of a census tree above the leaves, so that a proof is one read of twenty rows."""
+
+    census = models.ForeignKey(Census, on_delete=models.CASCADE, related_name="nodes")
+    level = models.PositiveSmallIntegerField()
+    index = models.PositiveIntegerField()
+    value = models.BinaryField(max_length=32)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["census", "level", "index"], name="census_node_once")]
+
+    def __str__(self) -> str:
+        return f"node {self.level}/{self.index} of {self.census_id}"
+
+
 def public_id_of(*, chain_id: int, contract: str, election_id: int) -> str:
     """Return the id under which the API knows an election."""
     return f"{chain_id}-{contract[2:10]}-{election_id}"

@@ -4,7 +4,7 @@ from config.settings.env import env, refuse, refusing_in_one_line
 
 with refusing_in_one_line():
     from config.settings.base import *  # noqa: F403
-    from config.settings.base import API_KEY_PEPPERS, METRICS_TOKEN, SECRET_KEY
+    from config.settings.base import API_KEY_PEPPERS, CENSUS_KEY, METRICS_TOKEN, SECRET_KEY
     from config.settings.parts.audit import (
         AUDIT_DEVELOPMENT_KEY,
         AUDIT_DEVELOPMENT_PEPPER,
@@ -33,6 +33,8 @@ if AUDIT_SIGNING_KEY == AUDIT_DEVELOPMENT_KEY:
     refuse("AUDIT_SIGNING_KEY is the public development key")
 if AUDIT_PEPPER == AUDIT_DEVELOPMENT_PEPPER or len(AUDIT_PEPPER) < 32:
     refuse("AUDIT_PEPPER is not set or shorter than 32 characters")
+if CENSUS_KEY.startswith("insecure-") or len(CENSUS_KEY) < 32:
+    refuse("CENSUS_KEY is a development key or shorter than 32 characters")
 
 if not METRICS_TOKEN:
     refuse("METRICS_TOKEN is not set")

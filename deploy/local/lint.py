@@ -28,6 +28,7 @@ def production_environment() -> dict[str, str]:
         "AUDIT_SIGNING_KEY": SigningKey.generate("elections.example/audit").encode(),
         "METRICS_TOKEN": secrets.token_urlsafe(30),
         "AUDIT_PEPPER": secrets.token_urlsafe(40),
+        "CENSUS_KEY": secrets.token_urlsafe(40),
     }
 
 

@@ -12,6 +12,13 @@ from elections.events import (
     TallyPublished,
     VoteCast,
 )
+from elections.services.census import (
+    close_due_censuses,
+    close_registration,
+    rebuild_census,
+    register_voter,
+    scope_of,
+)
 from elections.services.folding import apply_events, refold
 from elections.services.heads import advance_head
 from elections.services.metadata import bring_metadata, store_metadata
@@ -32,10 +39,15 @@ __all__ = [
     "advance_head",
     "apply_events",
     "bring_metadata",
+    "close_due_censuses",
+    "close_registration",
     "publish_changes",
+    "rebuild_census",
     "refold",
+    "register_voter",
     "request_cancellation",
     "request_election",
     "request_tally",
+    "scope_of",
     "store_metadata",
 ]

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from elections.events import BlockRef, Change, Changes
 from elections.models import ChainHead, Election, Finality, Status
+from elections.services.census import close_due_censuses
 from elections.services.folding import as_datetime, next_revision
 from elections.services.lifecycle import announce_due
 from elections.services.publishing import invalidate_on_commit
@@ -75,6 +76,7 @@ def advance_head(*, chain_id: int, head: BlockRef, safe_block: int, finalized_bl
     if changed:
         Election.objects.filter(pk__in=changed).update(revision=next_revision(), updated_at=timezone.now())
     announce_due(head=row)
+    close_due_censuses(head=row)
     changes = Changes(tuple(Change(public_id, frozenset(why)) for public_id, why in reasons.items()))
     invalidate_on_commit(changes)
     return changes

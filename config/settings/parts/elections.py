@@ -13,4 +13,10 @@ ELECTIONS_ANNOUNCE_FINALITY: str = env.str(
 # "Closing soon" is announced this long before the end.
 ELECTIONS_CLOSING_LEAD_SECONDS: int = env.int("ELECTIONS_CLOSING_LEAD_SECONDS", 3600)
 
+# Registration ends this many blocks before the start, so that the census root is on chain in time.
+ELECTIONS_CENSUS_CLOSING_BLOCKS: int = env.int("ELECTIONS_CENSUS_CLOSING_BLOCKS", 10, validate=validate.Range(min=1))
+# Keys the hash under which a person stands in a census; changed while registration is open, it would let people
+# register twice. Production refuses this one.
+CENSUS_KEY: str = env.str("CENSUS_KEY", "insecure-development-census-key")
+
 ELECTIONS_BEAT: dict[str, dict[str, Any]] = {}
