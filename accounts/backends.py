@@ -6,14 +6,35 @@ from django.contrib.auth.backends import BaseBackend
 from django.http import HttpRequest
 
 from accounts.models import User
-from accounts.services import check_password_of_admin
+from accounts.services import check_password_of_admin, complete_sign_in
 
 
 class SessionBackend(BaseBackend):
-    """Loads the user of a session that an eID sign-in made; authenticates nobody itself."""
+    """Loads the user of a session; authenticates nobody itself."""
 
     def get_user(self, user_id: Any) -> User | None:
         return User.objects.filter(pk=user_id, is_active=True).first()
+
+
+class EidBackend(SessionBackend):
+    """Ends a sign-in at a provider: what mozilla-django-oidc's callback view calls with its nonce and verifier."""
+
+    def authenticate(
+        self, request: HttpRequest | None, nonce: str = "", code_verifier: str = "", **kwargs: Any
+    ) -> User | None:
+        attempt = getattr(request, "attempt", None)
+        if request is None or attempt is None:
+            return None
+        sign_in = complete_sign_in(
+            provider=attempt.provider,
+            code=request.GET["code"],
+            code_verifier=code_verifier,
+            nonce=nonce,
+            redirect_uri=attempt.redirect_uri,
+            invitation=attempt.invitation,
+        )
+        attempt.sign_in = sign_in
+        return sign_in.user
 
 
 class PasswordBackend(SessionBackend):

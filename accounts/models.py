@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
 from django.db import models
 from django.db.models import F, Q
+from django.utils import timezone
 
 
 class Role(models.TextChoices):
@@ -138,6 +139,12 @@ class SignIn(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_method_display()} sign-in {self.pk}"
+
+    @property
+    def state(self) -> str:
+        if self.revoked_at is not None:
+            return "revoked"
+        return "live" if self.expires_at > timezone.now() else "over"
 
 
 class ProviderToken(models.Model):

@@ -3,9 +3,9 @@
 import uuid
 from typing import Any
 
-from django.db.models import Exists, Value
+from django.db.models import Exists, Q, QuerySet, Value
 
-from accounts.models import RevokedToken, SignIn
+from accounts.models import ProviderToken, RefreshToken, RevokedToken, Role, SignIn, User
 
 
 def get_sign_in_of_token(*, sign_in_id: Any, user_id: str, jti: str) -> Any:
@@ -21,3 +21,68 @@ def get_sign_in_of_token(*, sign_in_id: Any, user_id: str, jti: str) -> Any:
         .annotate(is_token_revoked=revoked)
         .first()
     )
+
+
+def get_sign_in(sign_in_id: Any) -> SignIn | None:
+    """Return a sign-in with its user."""
+    try:
+        return SignIn.objects.select_related("user").filter(pk=uuid.UUID(str(sign_in_id))).first()
+    except ValueError:
+        return None
+
+
+def lock_sign_in(sign_in_id: uuid.UUID) -> SignIn | None:
+    """Lock a sign-in's row and return it with its user."""
+    return SignIn.objects.select_for_update(of=("self",)).select_related("user").filter(pk=sign_in_id).first()
+
+
+def lock_sign_ins(*, issuer: str, provider_session: Any, subject: Any) -> list[SignIn]:
+    """Lock the live sign-ins of a provider's session, or of all sessions of a subject, in order."""
+    named = Q()
+    if provider_session is not None:
+        named &= Q(provider_session=provider_session)
+    if subject is not None:
+        named &= Q(subject=subject)
+    if not named:
+        return []
+    found = SignIn.objects.select_for_update(of=("self",)).filter(named, issuer=issuer, revoked_at=None)
+    return list(found.order_by("pk"))
+
+
+def get_current_provider_token(sign_in_id: uuid.UUID) -> ProviderToken | None:
+    """Return a sign-in's newest generation of provider tokens."""
+    return ProviderToken.objects.filter(sign_in_id=sign_in_id, replaced_at=None).first()
+
+
+def get_refresh_token(digest: bytes) -> RefreshToken | None:
+    """Return a refresh token with its sign-in and user."""
+    return RefreshToken.objects.select_related("sign_in__user").filter(digest=digest).first()
+
+
+def lock_refresh_token(digest: bytes) -> RefreshToken | None:
+    """Lock a refresh token and its sign-in."""
+    rows = RefreshToken.objects.select_for_update(of=("self", "sign_in")).select_related("sign_in__user")
+    return rows.filter(digest=digest).first()
+
+
+def list_users(*, role: str | None = None, is_active: bool | None = None) -> QuerySet[User]:
+    """List users who are not deleted, oldest first."""
+    users = User.objects.filter(deleted_at=None).order_by("created_at", "id")
+    if role is not None:
+        users = users.filter(role=role)
+    return users if is_active is None else users.filter(is_active=is_active)
+
+
+def get_user(user_id: uuid.UUID) -> User | None:
+    """Return a user who is not deleted."""
+    return User.objects.filter(pk=user_id, deleted_at=None).first()
+
+
+def lock_user(user_id: uuid.UUID) -> User | None:
+    """Lock and return a user who is not deleted."""
+    return User.objects.select_for_update().filter(pk=user_id, deleted_at=None).first()
+
+
+def lock_admins() -> list[User]:
+    """Lock the active admins' rows, in order, so that changes of who is admin happen one after the other."""
+    return list(User.objects.select_for_update().filter(role=Role.ADMIN, is_active=True).order_by("pk"))

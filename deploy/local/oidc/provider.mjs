@@ -7,8 +7,10 @@ import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { readFileSync, writeFileSync, existsSync } from 'node:fs';
 import { createServer } from 'node:http';
 import Provider, { interactionPolicy } from 'oidc-provider';
+import { createMemoryAdapter } from 'oidc-provider/lib/adapters/memory_adapter.js';
 
 const config = JSON.parse(readFileSync(process.argv[2], 'utf8'));
+const adapter = createMemoryAdapter();
 const people = new Map(config.people.map((person) => [person.sub, person]));
 
 function newKey() {
@@ -30,6 +32,7 @@ function makeProvider() {
   const policy = interactionPolicy.base();
   policy.remove('consent');
   const provider = new Provider(config.issuer, {
+    adapter,
     clients: config.clients,
     jwks: { keys },
     cookies: { keys: [config.cookie_secret] },

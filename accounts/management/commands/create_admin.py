@@ -1,0 +1,41 @@
+"""Creates the first administrator, who signs in by password, or sets that password anew."""
+
+import getpass
+import sys
+from typing import Any
+
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from rest_framework.exceptions import APIException
+
+from accounts.models import User
+from accounts.services import create_admin
+
+
+class Command(BaseCommand):
+    help = "Create the first administrator (or set their password anew). Later ones are invited and sign in by eID."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--email", required=True)
+        parser.add_argument(
+            "--password-stdin", action="store_true", help="read the password's line from standard input, for scripts"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        password = sys.stdin.readline().rstrip("\n") if options["password_stdin"] else ask_password()
+        try:
+            validate_password(password, User(email=options["email"]))
+            user = create_admin(email=options["email"], password=password)
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from error
+        except APIException as error:
+            raise CommandError(str(error.detail)) from error
+        self.stdout.write(self.style.SUCCESS(f"{user.email} signs in at /admin/"))
+
+
+def ask_password() -> str:
+    password = getpass.getpass("Password: ")
+    if getpass.getpass("Again: ") != password:
+        raise CommandError("The passwords differ.")
+    return password

@@ -1,0 +1,21 @@
+"""REST of `accounts`: sign-in, tokens, and the admin API over users."""
+
+from accounts.views.admin import AdminMetricsView, AdminUsersView, AdminUserView
+from accounts.views.session import BackchannelLogoutView, JwksView, LogoutView, MeView, RefreshView
+from accounts.views.sign_in import CallbackView, LoginView
+from accounts.views.staff import StaffLoginView, StaffLogoutView
+
+__all__ = [
+    "AdminMetricsView",
+    "AdminUserView",
+    "AdminUsersView",
+    "BackchannelLogoutView",
+    "CallbackView",
+    "JwksView",
+    "LoginView",
+    "LogoutView",
+    "MeView",
+    "RefreshView",
+    "StaffLoginView",
+    "StaffLogoutView",
+]

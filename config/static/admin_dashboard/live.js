@@ -1,0 +1,16 @@
+// Keeps the chain's height on the dashboard current, from the same socket that everybody may listen to.
+const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+
+function listen(delay) {
+  const socket = new WebSocket(`${scheme}//${location.host}/ws/chain`);
+  socket.addEventListener("message", (event) => {
+    const message = JSON.parse(event.data);
+    const block = message.block?.number ?? message.block ?? message.number;
+    const figure = document.querySelector("[data-live-height]");
+    if (figure && Number.isInteger(block)) figure.textContent = block;
+    delay = 1000;
+  });
+  socket.addEventListener("close", () => setTimeout(() => listen(Math.min(delay * 2, 30000)), delay));
+}
+
+listen(1000);
