@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
-from rest_framework.authentication import BaseAuthentication
+from rest_framework.authentication import BaseAuthentication, BasicAuthentication
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 
@@ -44,7 +44,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         return "Api-Key"
 
 
-class BasicAdminAuthentication(BaseAuthentication):
+class BasicAdminAuthentication(BasicAuthentication):
     """HTTP Basic (RFC 7617) for administrators: their e-mail with their password, or with an admin key of theirs.
 
     Only failures count against its own buckets, and past them even the right password waits.

@@ -20,7 +20,10 @@ SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 
 @dataclass(frozen=True, slots=True)
 class RouteRule:
-    """A path prefix with its own bucket (a Limit), with none (None), or with the caller's own (`is_default`)."""
+    """A path prefix with its own bucket (a Limit), with none (None), or with the caller's own (`is_default`).
+
+    A prefix that ends in `$` is a whole path.
+    """
 
     method: str
     prefix: str
@@ -70,7 +73,8 @@ def parse_rules(entries: tuple[str, ...]) -> tuple[RouteRule, ...]:
 
 def find_rule(*, method: str, path: str) -> RouteRule | None:
     for rule in parse_rules(tuple(settings.RATE_LIMIT_ROUTES)):
-        if path.startswith(rule.prefix) and rule.method in {"", method}:
+        is_met = path == rule.prefix[:-1] if rule.prefix.endswith("$") else path.startswith(rule.prefix)
+        if is_met and rule.method in {"", method}:
             return None if rule.is_default else rule
     return None
 

@@ -49,11 +49,19 @@ def test_an_ipv6_customer_is_one_caller(client, ten):
 
 
 def test_routes_may_have_a_bucket_of_their_own(client, settings, ten):
-    settings.RATE_LIMIT_ROUTES = ["/readyz=3/60", "/healthz=none", "POST /nowhere=1/60", "/nowhere/else=default"]
+    settings.RATE_LIMIT_ROUTES = [
+        "/readyz=3/60",
+        "/healthz=none",
+        "POST /nowhere=1/60",
+        "/nowhere/else=default",
+        "/here$=5/60",
+    ]
+    assert client.get("/here")["RateLimit-Policy"] == '"default";q=5;w=60'
+    assert client.get("/here/deeper")["RateLimit-Policy"] == '"default";q=10;w=60'
     assert [client.get("/readyz").status_code for _ in range(4)] == [200] * 3 + [429]
     assert "RateLimit" not in client.get("/healthz")
     assert [client.post("/nowhere").status_code for _ in range(2)] == [404, 429]
-    assert client.get("/nowhere/else")["RateLimit"].startswith('"default";r=9')
+    assert client.get("/nowhere/else")["RateLimit"].startswith('"default";r=8')
 
 
 def test_a_bypassed_network_is_not_limited_and_cannot_be_forged(client, settings, ten):

@@ -33,13 +33,16 @@ def are_peppers(values: list[str]) -> None:
 
 # The limit of a caller (a key, else an address): REQUESTS/SECONDS or REQUESTS/SECONDS:BURST.
 RATE_LIMIT: str = env.str("RATE_LIMIT", "60/60", validate=is_limit)
-# Paths with a bucket of their own, the longest prefix wins: "[METHOD ]PREFIX=LIMIT", or `default`, or `none`.
+# Paths with a bucket of their own, the longest prefix wins: "[METHOD ]PREFIX=LIMIT", or `default`, or `none`;
+# a PREFIX that ends in $ is a whole path.
 # Probes must not be refused; pages and the staff's admin fetch more than an API client does.
 RATE_LIMIT_ROUTES: list[str] = [
     "/healthz=none",
     "/static/=none",
     "/readyz=600/60",
     "/metrics=600/60",
+    "/$=600/60",
+    "/e/=600/60",
     "/admin/=600/60",
     "/admin/login=20/60",
     "/admin/users=default",
