@@ -12,4 +12,13 @@ from eth_utils import keccak, to_checksum_address  # noqa: E402
 # the C stack and end the process instead of raising RecursionError.
 sys.setrecursionlimit(_recursion_limit)
 
-__all__ = ["Account", "eth_abi", "keccak", "to_checksum_address"]
+
+def websocket_client(url: str) -> "object":
+    """Return web3's client over a WebSocket; web3 itself is loaded only where heads are listened for."""
+    from web3 import AsyncWeb3, WebSocketProvider
+
+    sys.setrecursionlimit(_recursion_limit)
+    return AsyncWeb3(WebSocketProvider(url, max_connection_retries=1, request_timeout=10))
+
+
+__all__ = ["Account", "eth_abi", "keccak", "to_checksum_address", "websocket_client"]

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ from django.db.models import Count
 from chain.models import Block, Checkpoint, Contract, EventLog
 from chain.profiles import profiles
 from elections.events import Event, Origin
+from elections.models import ChainHead, Election
 
 
 def get_checkpoint(chain_id: int) -> Checkpoint | None:
@@ -26,6 +28,38 @@ def list_contracts(chain_id: int) -> list[Contract]:
 def list_window(*, chain_id: int, from_block: int) -> list[Block]:
     """Return the canonical blocks from a height on, in order."""
     return list(Block.objects.canonical().filter(chain_id=chain_id, number__gte=from_block).order_by("number"))
+
+
+@dataclass(frozen=True, slots=True)
+class NextEnd:
+    """The open election that ends next, and the chain's pace in seconds a block."""
+
+    public_id: str
+    end_block: int
+    block_seconds: float | None
+
+
+def get_next_end(*, chain_id: int, block_number: int) -> NextEnd | None:
+    """Return the election that is open at a height and ends first, or None."""
+    found = (
+        Election.objects.visible()
+        .filter(chain_id=chain_id, is_cancelled=False, totals=None)
+        .filter(start_block__lte=block_number, end_block__gt=block_number)
+        .order_by("end_block", "pk")
+        .values_list("public_id", "end_block")
+        .first()
+    )
+    if found is None:
+        return None
+    pace = ChainHead.objects.filter(pk=chain_id).values_list("block_seconds", flat=True).first()
+    return NextEnd(found[0], int(found[1]), pace)
+
+
+def get_ends(public_ids: Iterable[str]) -> dict[str, int | None]:
+    """Return the end block of each of these elections; None for one that is cancelled."""
+    rows = Election.objects.visible().filter(public_id__in=list(public_ids))
+    found = rows.values_list("public_id", "end_block", "is_cancelled")
+    return {public_id: None if is_cancelled else int(end) for public_id, end, is_cancelled in found}
 
 
 def is_transaction_stored(

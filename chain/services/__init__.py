@@ -3,12 +3,14 @@
 from chain.services.contracts import Configured, configured_contracts
 from chain.services.deployment import await_receipt, deploy_contracts, is_deployed, read_deployment
 from chain.services.indexing import Indexer, Listeners, Retraction, resume_after_review
+from chain.services.listening import HeadListener, websocket_url
 from chain.services.publishing import publish_head, publish_retraction
 from chain.services.running import Runner, build_indexer, build_nodes, build_reader
 from chain.services.sending import send, send_to_manager, watch_transactions
 
 __all__ = [
     "Configured",
+    "HeadListener",
     "Indexer",
     "Listeners",
     "Retraction",
@@ -27,4 +29,5 @@ __all__ = [
     "send",
     "send_to_manager",
     "watch_transactions",
+    "websocket_url",
 ]

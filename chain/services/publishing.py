@@ -39,6 +39,25 @@ def publish(chain_id: int, message: dict[str, Any]) -> None:
         pipeline.execute()
 
 
+# One listener of several publishes; another takes over when it has been silent for so long.
+publishing_lock_seconds = 3.0
+CLAIM = """
+local holder = redis.call('get', KEYS[1])
+if not holder or holder == ARGV[1] then
+  redis.call('set', KEYS[1], ARGV[1], 'px', ARGV[2])
+  return 1
+end
+return 0
+"""
+
+
+def claim_publishing(*, chain_id: int, name: str) -> bool:
+    """Become, or stay, the listener that publishes; return False while another one is."""
+    key = f"psephos:{CHANNEL}:{chain_id}:listener"
+    milliseconds = int(publishing_lock_seconds * 1000)
+    return bool(client_of(settings.REDIS_URL).eval(CLAIM, 1, key, name, milliseconds))
+
+
 def publish_retraction(retraction: Retraction) -> None:
     """Tell the sockets which blocks a reorg took back."""
     publish(
@@ -50,6 +69,7 @@ def publish_retraction(retraction: Retraction) -> None:
             "hash": retraction.ancestor_hash,
             "blocks_taken_back": retraction.taken_back,
             "logs_taken_back": retraction.logs,
+            "finality": "latest",
         },
     )
 

@@ -10,7 +10,17 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from chain.exceptions import CallRefused, ConfigurationRefused, IndexerHalted, NodeError
-from chain.services import Indexer, Listeners, Runner, build_indexer, publish_retraction, resume_after_review
+from chain.services import (
+    HeadListener,
+    Indexer,
+    Listeners,
+    Runner,
+    build_indexer,
+    build_reader,
+    publish_retraction,
+    resume_after_review,
+    websocket_url,
+)
 from elections.services import publish_changes
 
 logger = logging.getLogger(__name__)
@@ -41,7 +51,10 @@ class Command(BaseCommand):
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: runner.stop())
             runner.on_state = progress.state
-            runner.run()
+            if options["once"]:
+                runner.run()
+            else:
+                self.follow(runner)
         except ConfigurationRefused as error:
             raise CommandError(str(error)) from error
         except IndexerHalted as error:
@@ -49,6 +62,29 @@ class Command(BaseCommand):
         except (CallRefused, NodeError) as error:
             raise CommandError(f"the node refuses: {error}") from error
         progress.end()
+
+    def follow(self, runner: Runner) -> None:
+        """Run the indexer beside the listener that wakes it."""
+        indexer = runner.indexer
+
+        def finality() -> tuple[int, int]:
+            known = getattr(indexer, "finality", None)
+            return (known.safe, known.finalized) if known else (0, 0)
+
+        listener = HeadListener(
+            reader=build_reader(),
+            chain_id=settings.CHAIN_ID,
+            name=indexer.writer,
+            ws_url=websocket_url(),
+            poll_seconds=settings.CHAIN_POLL_SECONDS,
+            on_head=runner.wake.set,
+            finality=finality,
+        )
+        listener.start()
+        try:
+            runner.run()
+        finally:
+            listener.stop()
 
 
 class Progress:
