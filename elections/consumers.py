@@ -8,6 +8,7 @@ from channels.db import database_sync_to_async
 from rest_framework.exceptions import ValidationError
 
 from accounts.sockets import HeartbeatConsumer
+from elections.exceptions import BadParameter
 from elections.representation import change_message
 from elections.selectors import get_election, get_revision, list_changed
 from elections.services.publishing import GROUP
@@ -29,12 +30,15 @@ class ElectionsConsumer(HeartbeatConsumer):
         parameters = dict(parse_qsl(self.scope["query_string"].decode("latin-1"), keep_blank_values=True))
         unknown = sorted(set(parameters) - {"election", "since"})
         if unknown:
-            raise ValidationError(f"Unknown parameter: {unknown[0][:40]}.", code="unknown_parameter")
+            raise BadParameter(f"Unknown parameter: {unknown[0][:40]}.", code="unknown_parameter")
         since = parameters.get("since")
         if since is not None and not (since.isascii() and since.isdigit() and len(since) < 19):
-            raise ValidationError("`since` is a revision.", code="malformed_since")
+            raise BadParameter("`since` is a revision.", code="malformed_since")
         if "election" in parameters:
-            found = await database_sync_to_async(get_election)(public_id=parameters["election"])
+            try:
+                found = await database_sync_to_async(get_election)(public_id=parameters["election"])
+            except ValidationError:
+                raise BadParameter("`election` is an election's id.", code="malformed_election") from None
             self.election = found.public_id
         self.push_json({"type": "hello", "revision": await newest_revision()})
         if since is not None:

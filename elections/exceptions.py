@@ -33,12 +33,6 @@ class ElectionNotClosed(APIException):
     default_detail = "The election still runs; it can be finalised from its end block on."
 
 
-class ContractUnknown(APIException):
-    status_code = 409
-    default_code = "no_head_known"
-    default_detail = "No block of the chain has been indexed yet, so start and end cannot be checked."
-
-
 class NoCensus(APIException):
     status_code = 409
     default_code = "no_census"
@@ -91,3 +85,11 @@ class NotInCensus(APIException):
     status_code = 404
     default_code = "not_in_census"
     default_detail = "No member of the census has this commitment."
+
+
+class BadParameter(APIException):
+    """A parameter of a socket's address; the code names it."""
+
+    status_code = 400
+    default_code = "bad_parameter"
+    default_detail = "A parameter is not valid."

@@ -20,6 +20,8 @@ from functools import cache, lru_cache
 import brotli
 import redis
 from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 logger = logging.getLogger(__name__)
 
@@ -192,7 +194,9 @@ def load(name: str) -> Body | None:
 
 @cache
 def connection() -> "redis.Redis[bytes]":
-    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=0.5, socket_connect_timeout=0.5)
+    # One retry, for a connection that the server has closed; more would hold up a reader while Redis is away.
+    retry = Retry(NoBackoff(), 1)
+    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=0.5, socket_connect_timeout=0.5, retry=retry)
 
 
 @lru_cache(maxsize=256)

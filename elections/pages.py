@@ -123,8 +123,10 @@ def election(request: HttpRequest, id: str) -> HttpResponse:  # noqa: A002
         for kind in FACT_WORDS
         if (fact := found.facts.get(kind))
     ]
+    card = make_card(found)
     context = {
-        "card": make_card(found),
+        "card": card,
+        "remaining": grouped(max(0, card.moment_block - head.number)) if head and card.moment_block else "–",
         "facts": facts,
         "start_block": grouped(found.start_block),
         "end_block": grouped(found.end_block),

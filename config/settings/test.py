@@ -15,6 +15,8 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
+# Straight from the apps: tests run without collectstatic.
+WHITENOISE_USE_FINDERS = True
 # The first account of anvil's public mnemonic.
 CHAIN_SENDER_KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 # The limiter stays on, out of the way of tests that are not about it.

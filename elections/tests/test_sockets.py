@@ -1,0 +1,125 @@
+"""/ws/elections through the whole ASGI application."""
+
+import json
+
+import pytest
+from channels.db import database_sync_to_async
+from channels.testing import WebsocketCommunicator
+
+from config.asgi import application
+from elections import services
+from elections.consumers import RevisionMemory
+from elections.tests import factories as make
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _forget_revision() -> None:
+    RevisionMemory.read_at = 0
+
+
+async def connect(query: str = "") -> WebsocketCommunicator:
+    headers = [(b"origin", b"http://testserver"), (b"host", b"testserver")]
+    socket = WebsocketCommunicator(application, f"/ws/elections{query}", headers=headers)
+    is_open, _ = await socket.connect(timeout=10)
+    assert is_open
+    return socket
+
+
+async def receive(socket: WebsocketCommunicator) -> dict:
+    return json.loads(await socket.receive_from(timeout=10))
+
+
+async def act(function, *args, **kwargs):
+    return await database_sync_to_async(function)(*args, **kwargs)
+
+
+def publish(*events) -> None:
+    services.publish_changes(services.apply_events(events=events))
+
+
+async def test_a_change_is_pushed_with_its_election() -> None:
+    await act(make.election, 1, head=20)
+    socket = await connect()
+    hello = await receive(socket)
+    assert hello["type"] == "hello"
+    await act(publish, make.vote(choice=2))
+    message = await receive(socket)
+    assert (message["type"], message["id"], message["reasons"]) == ("election", "31337-5fbdb231-1", ["votes"])
+    assert (message["finality"], message["revision"] > hello["revision"]) == ("latest", True)
+    assert message["election"]["tally"][2]["votes"] == 1
+    await socket.disconnect()
+
+
+async def test_a_reorg_is_pushed_as_a_retraction() -> None:
+    await act(make.election, 1, make.vote(), head=20)
+    socket = await connect()
+    await receive(socket)
+
+    def retract(events: list) -> None:
+        services.publish_changes(
+            services.refold(chain_id=make.CHAIN_ID, contract=make.CONTRACT, events_by_election={1: events})
+        )
+
+    await act(retract, [make.created(1)])
+    message = await receive(socket)
+    assert (message["type"], message["election"]["turnout"]) == ("retraction", 0)
+    await act(retract, [])
+    message = await receive(socket)
+    assert (message["type"], message["is_withdrawn"], message["election"]) == ("retraction", True, None)
+    await socket.disconnect()
+
+
+async def test_a_subscriber_of_one_election_hears_of_no_other() -> None:
+    await act(make.election, 1, head=20)
+    await act(make.election, 2)
+    socket = await connect("?election=31337-5fbdb231-2")
+    await receive(socket)
+    await act(publish, make.vote(1), make.vote(2))
+    assert (await receive(socket))["id"] == "31337-5fbdb231-2"
+    assert await socket.receive_nothing()
+    await socket.disconnect()
+
+
+async def test_a_reconnect_with_the_last_revision_loses_nothing() -> None:
+    await act(make.election, 1, head=20)
+    socket = await connect()
+    seen = (await receive(socket))["revision"]
+    await socket.disconnect()
+    await act(publish, make.vote(1), make.created(2, log_index=5))
+    socket = await connect(f"?since={seen}")
+    messages = [await receive(socket) for _ in range(3)]
+    assert [message.get("id") for message in messages] == [None, "31337-5fbdb231-1", "31337-5fbdb231-2"]
+    await socket.disconnect()
+
+
+async def test_after_too_many_changes_the_client_is_told_to_read_again() -> None:
+    socket = await connect("?since=0")
+    await receive(socket)
+    await act(publish, *[make.created(number, log_index=number) for number in range(1, 202)])
+    assert (await receive(socket))["type"] == "many_changed"
+    await socket.disconnect()
+    socket = await connect("?since=0")
+    await receive(socket)
+    assert (await receive(socket))["type"] == "many_changed"
+    await socket.disconnect()
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("?election=31337-5fbdb231-9", "election_not_found"),
+        ("?election=x", "malformed_election"),
+        ("?since=-1", "malformed_since"),
+        ("?since=²", "malformed_since"),
+        ("?colour=red", "unknown_parameter"),
+    ],
+)
+async def test_a_bad_parameter_is_refused_with_a_reason(query: str, code: str) -> None:
+    socket = await connect(query)
+    message = await receive(socket)
+    assert (message["type"], message["code"]) == ("error", code)
+    closed = await socket.receive_output(timeout=10)
+    assert closed["type"] == "websocket.close"
+    assert closed["reason"] == code
