@@ -13,7 +13,6 @@ from typing import Any
 from django.conf import settings
 from django.db import OperationalError
 from rest_framework.exceptions import APIException
-from zk.client import VoterIdentity
 
 from chain.abi import artifact, decode_result, encode_call
 from chain.evm import Account, keccak, to_checksum_address
@@ -23,6 +22,7 @@ from chain.services.deployment import is_deployed, read_deployment
 from elections.models import Election, Status
 from elections.selectors import attach, get_head
 from elections.services import request_cancellation, request_election, request_tally
+from zk.client import VoterIdentity
 from zk.lean_imt import LeanIMT
 from zk.services import election_scope
 
