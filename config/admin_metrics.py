@@ -3,7 +3,6 @@
 import json
 import os
 import time
-from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
@@ -11,10 +10,10 @@ import redis
 from celery import current_app
 from django.conf import settings
 from django.core.cache import cache
-from prometheus_client import REGISTRY, CollectorRegistry
-from prometheus_client.multiprocess import MultiProcessCollector
+from django.utils import timezone
 
-from elections.models import ChainHead
+from chain.models import Checkpoint
+from config.metrics import broker_messages, registry
 from jobs.selectors import count_unfinished
 
 LATENCY = "django_http_requests_latency_including_middlewares_seconds"
@@ -30,13 +29,9 @@ def read_totals() -> dict[str, Any]:
 
     Over several processes only where PROMETHEUS_MULTIPROC_DIR is set; otherwise this process's own.
     """
-    registry = REGISTRY
-    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)
     buckets: dict[str, float] = {}
     answers = errors = 0.0
-    for metric in registry.collect():
+    for metric in registry().collect():
         if metric.name == LATENCY:
             for sample in metric.samples:
                 if sample.name.endswith("_bucket"):
@@ -119,22 +114,9 @@ def request_rates() -> list[tuple[float, float]]:
     ]
 
 
-def queue_names() -> Iterable[str]:
-    configured = getattr(settings, "CELERY_TASK_QUEUES", None) or ()
-    names = [getattr(queue, "name", queue) for queue in configured]
-    return names or ["default", "proofs", "chain", "notifications", "audit"]
-
-
 def queues() -> dict[str, Any]:
     """Messages that wait at the broker, and jobs that wait or run, by queue."""
-    waiting: dict[str, int] = {}
-    with current_app.connection_for_read() as connection, connection.channel() as channel:
-        for name in queue_names():
-            try:
-                waiting[name] = channel.queue_declare(queue=name, passive=True).message_count
-            except connection.channel_errors:
-                # Nothing was ever sent to it.
-                waiting[name] = 0
+    waiting = broker_messages()
     return {"waiting": waiting, "waiting_total": sum(waiting.values()), "jobs": count_unfinished()}
 
 
@@ -150,15 +132,14 @@ def workers() -> dict[str, Any]:
 
 
 def indexer() -> dict[str, Any]:
-    """How far the indexer is behind each chain, by the age of its newest block."""
+    """How far the indexer is behind each chain's node."""
     chains = {}
-    for head in ChainHead.objects.order_by("chain_id"):
-        age = max(0.0, time.time() - head.timestamp)
-        chains[str(head.chain_id)] = {
-            "indexed_block": head.number,
-            "safe_block": head.safe_block,
-            "finalized_block": head.finalized_block,
-            "lag_seconds": round(age, 1),
-            "lag_blocks": int(age // head.block_seconds) if head.block_seconds > 0 else None,
+    for checkpoint in Checkpoint.objects.order_by("pk"):
+        chains[str(checkpoint.pk)] = {
+            "indexed_block": checkpoint.block_number,
+            "head_block": checkpoint.node_head,
+            "lag_blocks": max(0, checkpoint.node_head - checkpoint.block_number),
+            "idle_seconds": round((timezone.now() - checkpoint.updated_at).total_seconds(), 1),
+            "is_halted": checkpoint.halted_at is not None,
         }
     return {"chains": chains}
