@@ -8,6 +8,8 @@ from django.utils import timezone
 
 from audit.services import record
 from elections.models import ChainHead, Election, Finality, Moment
+from elections.selectors import get_documents
+from notifications import services as notifications
 
 FACT_OF = {Moment.Kind.CREATED: "created", Moment.Kind.TALLIED: "tally", Moment.Kind.CANCELLED: "cancelled"}
 
@@ -65,3 +67,16 @@ def announce_due(*, head: ChainHead) -> int:
 def announce(*, election: Election, kind: str) -> None:
     """Tell the other rooms, in the caller's transaction, that a moment of an election has come."""
     record(action=f"elections.election.{kind}", actor="system:indexer", target=election.target)
+    document = get_documents(hashes=[election.metadata_hash]).get(bytes(election.metadata_hash)) or {}
+    labels = document.get("options", [])
+    notifications.announce(
+        event=kind,
+        election=election.public_id,
+        title=document.get("title", ""),
+        # A document that names another number of options than the contract counts is not believed.
+        options=labels if len(labels) == election.options else [""] * election.options,
+        totals=election.totals,
+        turnout=int(election.turnout),
+        starts_at=election.starts_at,
+        ends_at=election.ends_at,
+    )
