@@ -8,6 +8,7 @@ from accounts.services.access_tokens import (
     revoke_access_token,
 )
 from accounts.services.actors import actor_of
+from accounts.services.configuration import check_configuration
 from accounts.services.emails import canonical_email
 from accounts.services.endings import end_by_provider, end_sign_in
 from accounts.services.keys import generate_signing_key, published_jwks
@@ -32,6 +33,7 @@ __all__ = [
     "authenticate_bearer",
     "canonical_email",
     "check_access_token",
+    "check_configuration",
     "check_password_of_admin",
     "complete_sign_in",
     "create_admin",

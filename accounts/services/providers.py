@@ -51,6 +51,8 @@ class Provider:
 def parse_providers(entries: list[dict[str, Any]]) -> dict[str, Provider]:
     """Check the configuration of providers; the error names the entry, never a secret."""
     providers: dict[str, Provider] = {}
+    if not isinstance(entries, list):
+        raise ImproperlyConfigured("OIDC_PROVIDERS is not a JSON list")
     for index, entry in enumerate(entries):
         where = f"OIDC_PROVIDERS[{index}]"
         known = set(Provider.__dataclass_fields__)

@@ -5,6 +5,7 @@ from config.settings.env import env, refuse, refusing_in_one_line
 with refusing_in_one_line():
     from config.settings.base import *  # noqa: F403
     from config.settings.base import API_KEY_PEPPERS, CENSUS_KEY, METRICS_TOKEN, SECRET_KEY
+    from config.settings.parts.accounts import AUTH_SIGNING_KEYS, TOKEN_ENCRYPTION_KEYS
     from config.settings.parts.audit import (
         AUDIT_DEVELOPMENT_KEY,
         AUDIT_DEVELOPMENT_PEPPER,
@@ -35,6 +36,13 @@ if AUDIT_PEPPER == AUDIT_DEVELOPMENT_PEPPER or len(AUDIT_PEPPER) < 32:
     refuse("AUDIT_PEPPER is not set or shorter than 32 characters")
 if CENSUS_KEY.startswith("insecure-") or len(CENSUS_KEY) < 32:
     refuse("CENSUS_KEY is a development key or shorter than 32 characters")
+
+if not AUTH_SIGNING_KEYS:
+    refuse("AUTH_SIGNING_KEYS is not set (`manage.py generate_signing_key` makes one)")
+if not TOKEN_ENCRYPTION_KEYS:
+    refuse("TOKEN_ENCRYPTION_KEYS is not set (`manage.py generate_signing_key --sealing` makes one)")
+# Checked again, with all else that a provider needs, when `accounts` is ready.
+OIDC_ALLOW_HTTP_ON_LOOPBACK = False
 
 if not METRICS_TOKEN:
     refuse("METRICS_TOKEN is not set")

@@ -1,5 +1,6 @@
 """Runs every linter and comparison, shows one line each, and what a failing one said."""
 
+import base64
 import os
 import secrets
 import subprocess
@@ -7,6 +8,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audit.note import SigningKey
 
@@ -27,9 +32,16 @@ def production_environment() -> dict[str, str]:
         "PUBLIC_URL": "https://elections.example",
         "AUDIT_SIGNING_KEY": SigningKey.generate("elections.example/audit").encode(),
         "METRICS_TOKEN": secrets.token_urlsafe(30),
+        "AUTH_SIGNING_KEYS": base64.b64encode(new_private_key()).decode(),
+        "TOKEN_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
         "AUDIT_PEPPER": secrets.token_urlsafe(40),
         "CENSUS_KEY": secrets.token_urlsafe(40),
     }
+
+
+def new_private_key() -> bytes:
+    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    return Ed25519PrivateKey.generate().private_bytes(encoding, form, serialization.NoEncryption())
 
 
 def plain_environment() -> dict[str, str]:

@@ -210,7 +210,8 @@ class Stack:
 
     def prepare(self) -> None:
         """Migrate, deploy the contracts, make the administrator: only when something is new."""
-        stamp, now = STATE / "prepared", fingerprint()
+        # The provider's address belongs to who its people are: on another port they are linked anew.
+        stamp, now = STATE / "prepared", f"{fingerprint()} {self.ports['sign-in provider']}"
         if stamp.exists() and stamp.read_text() == now and self.has_contracts():
             return
         started = time.monotonic()
@@ -298,6 +299,7 @@ def announce(stack: Stack, started: float) -> None:
         ("GraphQL", f"{url}/graphql"),
         ("WebSocket", f"{socket_url}/ws/chain     {socket_url}/ws/elections"),
         ("Admin", f"{url}/admin/"),
+        ("Local eID", f"citizen, viewer or admin, each with the password {oidc.PASSWORD}"),
         ("EVM node", f"{stack.environment['CHAIN_RPC_URLS']}     chain 31337"),
         ("Logs", str(STATE.relative_to(ROOT) / "logs")),
     ]
