@@ -63,7 +63,7 @@ class Leaf(models.Model):
 
     seq = models.BigIntegerField(primary_key=True)
     entry = models.OneToOneField(Entry, on_delete=models.PROTECT, related_name="leaf")
-    body = models.BinaryField()
+    body = models.TextField()
     entry_hash = models.BinaryField()
 
     class Meta:

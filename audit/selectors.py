@@ -88,7 +88,7 @@ def get_proof(*, seq: int | None = None, entry_id: UUID | None = None, size: int
         leaf = Leaf.objects.filter(entry_id=entry_id).first()
         if leaf is None:
             raise NotYetInLog if Entry.objects.filter(pk=entry_id).exists() else UnknownEntry
-        seq, extra = leaf.seq, f"extra {base64.b64encode(bytes(leaf.body)).decode()}\n"
+        seq, extra = leaf.seq, f"extra {base64.b64encode(leaf.body.encode()).decode()}\n"
     assert seq is not None
     checkpoint = get_checkpoint(size=size)
     if seq >= checkpoint.tree_size:

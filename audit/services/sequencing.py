@@ -159,7 +159,7 @@ class Sequencer:
                         transaction=transaction,
                     )
                     last_hash = entry_hash(body)
-                    copy.write_row((tree.size, id_, body, last_hash))
+                    copy.write_row((tree.size, id_, body.decode(), last_hash))
                     tiles += tree.append(leaf_hash(last_hash))
             if tiles:
                 cursor.executemany("INSERT INTO audit_tile (level, index, hashes, root) VALUES (%s, %s, %s, %s)", tiles)

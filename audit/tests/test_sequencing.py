@@ -48,8 +48,8 @@ def assert_whole():
             "transaction": entry.transaction,
             "v": 1,
         }
-        assert bytes(leaf.body) == canonical_json(body)
-        previous = entry_hash(bytes(leaf.body))
+        assert leaf.body.encode() == canonical_json(body)
+        previous = entry_hash(leaf.body.encode())
         assert bytes(leaf.entry_hash) == previous
         hashes.append(merkle.leaf_hash(previous))
 

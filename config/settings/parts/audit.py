@@ -61,6 +61,9 @@ AUDIT_EXPORT_STORAGE: dict[str, Any] = (
     else {"BACKEND": "audit.storage.WriteOnceFolder", "OPTIONS": {"location": AUDIT_EXPORT_FOLDER}}
 )
 
+# The AuditAnchor contract whose roots `verify_audit` reads; default: CHAIN_DEPLOYMENT_FILE's.
+AUDIT_ANCHOR_CONTRACT: str = env.str("AUDIT_ANCHOR_CONTRACT", "")
+
 AUDIT_BEAT: dict[str, dict[str, Any]] = {
     "audit-export": {
         "task": "audit.export_log",

@@ -1,0 +1,47 @@
+"""Verifies the audit log."""
+
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from django_typer.management import TyperCommand
+
+from audit.offline import verify_bundle
+from audit.services import verify_log
+from audit.verification.report import Report
+from audit.verification.screen import print_report, progress_bar
+
+logger = logging.getLogger(__name__)
+
+
+class Command(TyperCommand):
+    help = """
+    Verify the audit log: entries, chain, tree, checkpoints, exports and on-chain anchors.
+
+    Exit codes: 0 the log is whole, 1 it was tampered with, 2 it could not be checked.
+    """
+
+    def handle(
+        self,
+        bundle: Annotated[
+            Path | None, typer.Option(help="An export to check offline: a folder, a folder of them, or a zip file.")
+        ] = None,
+        key: Annotated[list[str] | None, typer.Option(help="The log's public key, for --bundle.")] = None,
+        processes: Annotated[int | None, typer.Option(help="How many processes share the work.", min=1)] = None,
+    ) -> None:
+        if bundle:
+            raise typer.Exit(verify_bundle(bundle, keys=key or [os.environ.get("AUDIT_VERIFIER_KEYS", "")]))
+        started = time.monotonic()
+        with progress_bar() as progress:
+            try:
+                _, report = verify_log(progress=progress, processes=processes)
+            except Exception as error:  # left to itself, it would exit with 1 and so call itself tampering
+                logger.error("the verification could not be finished", exc_info=True)
+                report = Report()
+                reason = " ".join(f"{type(error).__name__}: {error}".split())
+                report.add_unchecked("verification", "the verification", f"could not be finished: {reason}")
+        print_report(report, started=started)
+        raise typer.Exit(report.exit_code)

@@ -1,0 +1,418 @@
+import hashlib
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from audit import merkle
+from audit.canonical import GENESIS, canonical_json
+from audit.models import Entry, Leaf, Verification
+from audit.note import SigningKey
+from audit.services import export_log, record, sequence_all, verify_log
+from audit.tests.roles import as_role
+from audit.tests.test_sequencing import tamper, write
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def log():
+    write(300)
+    sequence_all()
+
+
+def findings():
+    _, report = verify_log(processes=1)
+    return [str(finding) for finding in report.findings]
+
+
+def test_a_whole_log_is_whole(log):
+    write(3)
+    verification, report = verify_log(processes=1)
+    assert (report.exit_code, report.findings, report.tree_size) == (0, [], 300)
+    assert verification.outcome == "whole"
+    assert report.counts == {"entries": 300, "checkpoints": 1}
+    assert Entry.objects.filter(action="audit.log.verified").exists()
+
+
+def test_an_empty_log_is_whole():
+    assert findings() == []
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("action", "'x'", 'action: is "x", was logged as "tests.written"'),
+        ("actor", "'x'", 'actor: is "x", was logged as "system"'),
+        ("target", "'x'", 'target: is "x", was logged as "thing:7"'),
+        ("request_id", "'x'", 'request_id: is "x", was logged as ""'),
+        ("data", "'{\"n\": 8}'", 'data: is {"n":8}, was logged as {"n":7}'),
+        ("created_at", "'2026-01-02 03:04:05+00'", 'created_at: is "2026-01-02T03:04:05.000000Z", was logged as "'),
+        ("transaction", "1", "transaction: is 1, was logged as "),
+        ("id", "'00000000-0000-7000-8000-000000000000'", "its row in audit_entry is gone"),
+        # A row cannot pass for another by quoting what follows it.
+        ("action", '\'tests.written","actor":"system\'', "action: is "),
+    ],
+)
+def test_each_column_of_an_entry(log, column, value, said):
+    tamper(f"UPDATE audit_entry SET {column} = {value} WHERE id = (SELECT entry_id FROM audit_leaf WHERE seq = 7)")
+    [found] = findings()
+    assert found.startswith(f"entry 7: {said}"), found
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        (
+            "body",
+            "replace(body, 'tests.', 'texts.')",
+            ["entry 7: its canonical bytes (body) were changed; its row and its hash were not"],
+        ),
+        ("body", "'{'", ["entry 7: its canonical bytes (body) are not JSON"]),
+        ("body", "body || ' '", ["entry 7: its canonical bytes (body) were changed; its row and its hash were not"]),
+        ("entry_hash", "sha256('x')", ["entry 7: entry_hash: is not the SHA-256 of its canonical bytes"]),
+        ("entry_hash", "''", ["entry 7: entry_hash: is not the SHA-256 of its canonical bytes"]),
+        ("seq", "9000", ["entry 7: missing from the chain", "entries 300 to 8999: missing from the chain"]),
+        ("entry_id", "'00000000-0000-7000-8000-000000000000'", ["entry 7: its row in audit_entry is gone"]),
+    ],
+)
+def test_each_column_of_a_leaf(log, column, value, said):
+    tamper(f"UPDATE audit_leaf SET {column} = {value} WHERE seq = 7")
+    found = findings()
+    assert found[: len(said)] == said
+
+
+def test_a_changed_row_with_changed_bytes_and_hash_breaks_the_link_and_the_tile(log):
+    tamper(
+        "UPDATE audit_entry SET actor = 'x' WHERE id = (SELECT entry_id FROM audit_leaf WHERE seq = 7)",
+        'UPDATE audit_leaf SET body = replace(body, \'"actor":"system"\', \'"actor":"x"\') WHERE seq = 7',
+        "UPDATE audit_leaf SET entry_hash = sha256(body::bytea) WHERE seq = 7",
+    )
+    found = findings()
+    assert found[0] == "entry 8: previous: does not name the hash of the entry before it"
+    assert "tile 0/0: hash 7 is not that of entry 7" in found
+    assert any(line.startswith("checkpoint ") for line in found)
+
+
+def test_two_entries_swapped(log):
+    tamper(
+        "UPDATE audit_leaf SET seq = -1 WHERE seq = 5",
+        "UPDATE audit_leaf SET seq = 5 WHERE seq = 6",
+        "UPDATE audit_leaf SET seq = 6 WHERE seq = -1",
+    )
+    found = findings()
+    assert "entry 5: seq: stands at 5, was logged as 6" in found
+    assert "entry 6: seq: stands at 6, was logged as 5" in found
+
+
+def test_the_content_of_two_entries_swapped(log):
+    tamper(
+        "CREATE TEMPORARY TABLE pair AS SELECT seq, entry_id FROM audit_leaf WHERE seq IN (5, 6)",
+        "UPDATE audit_leaf SET entry_id = gen_random_uuid() WHERE seq = 5",
+        "UPDATE audit_leaf SET entry_id = (SELECT entry_id FROM pair WHERE seq = 5) WHERE seq = 6",
+        "UPDATE audit_leaf SET entry_id = (SELECT entry_id FROM pair WHERE seq = 6) WHERE seq = 5",
+    )
+    found = findings()
+    assert [line[:12] for line in found if ": id: " in line] == ["entry 5: id:", "entry 6: id:"]
+
+
+def test_an_entry_removed(log):
+    tamper(
+        "DELETE FROM audit_entry WHERE id = (SELECT entry_id FROM audit_leaf WHERE seq = 260)",
+        "DELETE FROM audit_leaf WHERE seq = 260",
+    )
+    assert findings()[0] == "entry 260: missing from the chain"
+
+
+def test_an_entry_removed_and_the_rest_moved_up(log):
+    tamper(
+        "DELETE FROM audit_leaf WHERE seq = 260",
+        "UPDATE audit_leaf SET seq = -seq WHERE seq > 260",
+        "UPDATE audit_leaf SET seq = -seq - 1 WHERE seq < 0",
+    )
+    found = findings()
+    assert "entry 260: seq: stands at 260, was logged as 261" in found
+    assert "entry 260: previous: does not name the hash of the entry before it" in found
+    assert "entry 299: missing: the log's tail was cut, checkpoint" in "".join(found)
+
+
+def test_an_entry_inserted(log):
+    forged = record(action="tests.forged")
+    tamper(
+        "UPDATE audit_leaf SET seq = -seq WHERE seq >= 100",
+        "UPDATE audit_leaf SET seq = -seq + 1 WHERE seq < 0",
+        "INSERT INTO audit_leaf (seq, entry_id, body, entry_hash)"
+        f" SELECT 100, '{forged.pk}', body, entry_hash FROM audit_leaf WHERE seq = 99",
+    )
+    found = findings()
+    assert any(line.startswith("entry 100: ") for line in found)
+    assert "tile 0/0: hashes 100 to 255 are not those from entry 100 on" in found
+
+
+def test_the_tail_cut(log):
+    tamper(
+        "DELETE FROM audit_entry WHERE id IN (SELECT entry_id FROM audit_leaf WHERE seq >= 290)",
+        "DELETE FROM audit_leaf WHERE seq >= 290",
+    )
+    [found] = findings()
+    assert found.startswith("entries 290 to 299: missing: the log's tail was cut, checkpoint")
+
+
+def test_the_tail_cut_with_the_checkpoints_over_it(log, export_folder):
+    export_log()
+    write(10)
+    sequence_all()
+    tamper(
+        "DELETE FROM audit_entry WHERE id IN (SELECT entry_id FROM audit_leaf WHERE seq >= 290)",
+        "DELETE FROM audit_leaf WHERE seq >= 290",
+        "DELETE FROM audit_checkpoint",
+    )
+    found = findings()
+    assert any("tail was cut, export " in line for line in found)
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        (
+            "UPDATE audit_tile SET hashes = overlay(hashes placing sha256('x') from 1 + 32 * 5)",
+            "tile 0/0: hash 5 is not that of entry 5",
+        ),
+        ("UPDATE audit_tile SET root = sha256('x')", "tile 0/0: its root is not the root over its entries"),
+        ("UPDATE audit_tile SET index = 7", "tile 0/0: is missing"),
+        ("UPDATE audit_tile SET level = 1", "tile 1/0: there are no entries for it"),
+        ("DELETE FROM audit_tile", "tile 0/0: is missing"),
+    ],
+)
+def test_a_tile(log, statement, said):
+    tamper(statement)
+    assert said in findings()
+
+
+@pytest.mark.parametrize(
+    ("assignment", "said"),
+    [
+        ("tree_size = 299", "tree_size: is 299, was signed as 300"),
+        ("root_hash = sha256('x')", "root_hash: is not the signed one"),
+        (
+            "note = replace(note, E'\\n300\\n', E'\\n299\\n')",
+            "the signature by psephos.localhost/insecure-development is wrong",
+        ),
+        ("note = ''", "not a signed note: no empty line before its signatures"),
+        ("note = note || 'x'", "not a signed note"),
+    ],
+)
+def test_a_checkpoint(log, assignment, said):
+    tamper(f"UPDATE audit_checkpoint SET {assignment}")
+    assert said in "".join(findings())
+
+
+def rewrite_everything(signing_key):
+    """Change an entry, then recompute every hash, tile and checkpoint after it."""
+    tamper("UPDATE audit_entry SET actor = 'x' WHERE id = (SELECT entry_id FROM audit_leaf WHERE seq = 7)")
+    tree, previous, statements = (
+        merkle.GrowingTree(),
+        GENESIS,
+        ["DELETE FROM audit_tile", "DELETE FROM audit_checkpoint"],
+    )
+    for leaf in Leaf.objects.select_related("entry").order_by("seq"):
+        body = json.loads(leaf.body) | {"actor": leaf.entry.actor, "previous": previous.hex()}
+        text = canonical_json(body).decode()
+        previous = hashlib.sha256(text.encode()).digest()
+        quoted = text.replace("'", "''")
+        statements.append(
+            f"UPDATE audit_leaf SET body = '{quoted}', entry_hash = '\\x{previous.hex()}' WHERE seq = {leaf.seq}"
+        )
+        for level, index, hashes, root in tree.append(merkle.leaf_hash(previous)):
+            statements.append(
+                "INSERT INTO audit_tile (level, index, hashes, root)"
+                f" VALUES ({level}, {index}, '\\x{hashes.hex()}', '\\x{root.hex()}')"
+            )
+    note = signing_key.sign_checkpoint(tree.size, tree.root())
+    statements.append(
+        "INSERT INTO audit_checkpoint (created_at, tree_size, root_hash, note)"
+        f" VALUES (now(), {tree.size}, '\\x{tree.root().hex()}', '{note}')"
+    )
+    tamper(*statements)
+
+
+def test_everything_rewritten_without_the_key(log):
+    rewrite_everything(SigningKey.generate("psephos.localhost/insecure-development"))
+    [found] = findings()
+    assert "not by psephos.localhost/insecure-development+" in found
+
+
+def test_everything_rewritten_with_the_key_is_betrayed_by_the_exports(log, settings):
+    export = export_log()
+    rewrite_everything(SigningKey.parse(settings.AUDIT_SIGNING_KEY))
+    found = findings()
+    assert f"export {export.name}: entry 7: differs from the database's: actor" in found
+    assert f"export {export.name}: entries 8 to 299: differs from the database's: previous" in found
+    assert f"export {export.name}: the entries of today do not have the root that it vouches for" in found
+
+
+@pytest.fixture
+def exports(log, export_folder):
+    first = export_log()
+    write(300)
+    sequence_all()
+    second = export_log()
+    assert findings() == []
+    return export_folder, first.name, second.name
+
+
+def test_exports_join_and_agree_with_the_database(exports):
+    _, report = verify_log(processes=1)
+    assert (report.exit_code, report.counts["exports"]) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    "name", ["entries.jsonl", "checkpoint", "checkpoint.previous", "manifest.json", "tile/0/001", "tile/1/000.p/2"]
+)
+@pytest.mark.parametrize("how", ["changed", "cut", "removed"])
+def test_each_file_of_an_export(exports, name, how):
+    folder, _, second = exports
+    file = folder / second / name
+    content = file.read_bytes()
+    file.unlink()
+    if how == "changed":
+        file.write_bytes(
+            content[:100] + bytes([content[100] ^ 1]) + content[101:] if len(content) > 100 else b"x" + content[1:]
+        )
+    elif how == "cut":
+        file.write_bytes(content[: len(content) // 2])
+    _, report = verify_log(processes=1)
+    assert report.exit_code == 1
+    assert any(f"export {second}: " in str(finding) and name in str(finding) for finding in report.findings), (
+        report.findings
+    )
+
+
+def test_an_entry_changed_in_an_export_together_with_the_manifest(exports):
+    folder, first, _ = exports
+    entries, manifest = folder / first / "entries.jsonl", folder / first / "manifest.json"
+    content = entries.read_bytes().replace(b'"thing:7"', b'"thing:8"')
+    described = json.loads(manifest.read_bytes())
+    described["files"]["entries.jsonl"]["sha256"] = hashlib.sha256(content).hexdigest()
+    for file, new in ((entries, content), (manifest, json.dumps(described).encode())):
+        file.unlink()
+        file.write_bytes(new)
+    found = findings()
+    assert f"export {first}: entry 7: differs from the database's: target" in found
+    assert f"export {first}: entry 7: is not the one in the tree's tile" in found
+    assert f"export {first}: entry 8: previous: does not name the hash of the entry before it" in found
+    assert f"export {first}: manifest.json: is not the one that was written" in found
+
+
+def test_a_whole_export_removed(exports):
+    folder, first, _ = exports
+    (folder / first).rename(folder.parent / "elsewhere")
+    assert f"export {first}: is gone from the store" in findings()
+    with as_role("postgres") as superuser:
+        superuser.execute("SET session_replication_role = replica")
+        superuser.execute("DELETE FROM audit_export WHERE name = %s", [first])
+    assert any("no export in the store holds them" in line for line in findings())
+
+
+def test_a_row_of_an_export_changed(exports):
+    _, first, _ = exports
+    tamper(f"UPDATE audit_export SET root_hash = sha256('x') WHERE name = '{first}'")
+    assert findings() == [f"export {first}: root_hash: in the database is not the export's"]
+
+
+def test_an_export_of_another_log_in_the_store(exports, settings):
+    assert exports
+    settings.AUDIT_SIGNING_KEY = SigningKey.generate("elsewhere.example/audit").encode()
+    assert any("a bundle of another log" in line for line in findings())
+
+
+def test_the_command_exits_by_the_outcome(log, capsys):
+    call_command("verify_audit", processes=1)
+    assert "The log is whole: checked" in capsys.readouterr().out
+    tamper("UPDATE audit_entry SET actor = 'x' WHERE id = (SELECT entry_id FROM audit_leaf WHERE seq = 7)")
+    with pytest.raises(CommandError) as ended:
+        call_command("verify_audit", processes=1)
+    assert ended.value.returncode == 1
+    assert "entry 7: actor:" in capsys.readouterr().out
+    assert [item.outcome for item in Verification.objects.all()] == ["tampered", "whole"]
+    assert Verification.objects.first().findings[0]["place"] == "entry 7"
+
+
+def test_what_cannot_be_checked_exits_with_2(log, settings, capsys):
+    settings.AUDIT_ANCHOR_CONTRACT = "0x" + "1" * 40
+    settings.CHAIN_RPC_URLS = ["http://127.0.0.1:9"]
+    with pytest.raises(CommandError) as ended:
+        call_command("verify_audit", processes=1)
+    assert ended.value.returncode == 2
+    assert "the node at http://127.0.0.1:9 did not answer" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none"},
+        {"DATABASE_POOL_SIZE": "several"},
+        {"AUDIT_SIGNING_KEY": "x"},
+    ],
+)
+@pytest.mark.slow
+def test_a_database_or_setting_out_of_order_is_no_tampering(variables):
+    done = subprocess.run(
+        [sys.executable, "manage.py", "verify_audit"],
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "The log could not be checked" in done.stdout or done.stderr.startswith("configuration: ")
+
+
+def test_a_forgotten_entry_is_said(log):
+    record(action="tests.hidden")
+    tamper("UPDATE audit_entry SET created_at = now() - interval '1 hour' WHERE action = 'tests.hidden'")
+    [found] = findings()
+    assert found.startswith("entries without a number: 1 of them wait for the sequencer")
+
+
+@pytest.mark.slow
+def test_several_processes_find_the_same(monkeypatch):
+    monkeypatch.setattr("audit.verification.database.CHUNK_ENTRIES", 512)
+    monkeypatch.setattr("audit.verification.database.PARALLEL_FROM", 512)
+    write(1500)
+    sequence_all()
+    assert verify_log(processes=2)[1].exit_code == 0
+    tamper("UPDATE audit_leaf SET entry_hash = sha256('x') WHERE seq IN (511, 1300)")
+    assert [str(finding) for finding in verify_log(processes=2)[1].findings] == [
+        "entry 511: entry_hash: is not the SHA-256 of its canonical bytes",
+        "entry 1300: entry_hash: is not the SHA-256 of its canonical bytes",
+    ]
+    tamper("DELETE FROM audit_leaf WHERE seq = 700")
+    assert "entry 700: missing from the chain" in findings()
+
+
+def test_entries_of_any_content_verify(log):
+    nasty = ['"', "\\", "\n\t\r\b\f\v", "\x01\x1f\x7f", "é€😀\ue000", "\\N", "a\\tb", "", " ", "\u2028", "</script>"]
+    for text in nasty:
+        record(action="tests.nasty", actor=f"user:{text}", target=text, data={"k" + text: [text, {text: text}], "z": 1})
+    with as_role("psephos_app") as app:
+        app.execute(
+            "INSERT INTO audit_entry (id, created_at, action, actor, target, data, request_id) VALUES"
+            " (gen_random_uuid(), '2020-01-01 00:00:00.5+00', 'tests.float', 'a', '', '{\"f\": 1.50, \"e\": 1e21}', '')"
+        )
+    sequence_all()
+    assert findings() == []
+
+
+def test_an_entry_of_a_long_transaction_is_found_far_from_its_time(log):
+    with as_role("postgres") as superuser:
+        superuser.execute(
+            "INSERT INTO audit_entry (id, created_at, action, actor, target, data, request_id)"
+            " VALUES ('00000000-0000-7000-8000-000000000001', '1970-01-01', 'tests.old', 'a', '', '{}', '')"
+        )
+    write(10)
+    sequence_all()
+    assert findings() == []

@@ -1,0 +1,48 @@
+"""Shows a verification's progress and outcome on a terminal."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from audit.verification.report import TAMPERED, WHOLE, Report
+from audit.verification.report import Progress as Show
+
+
+@contextmanager
+def progress_bar() -> Iterator[Show]:
+    """Show a bar for each stage on standard error."""
+    columns = (TextColumn("{task.description:<12}"), BarColumn(40), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        tasks: dict[str, int] = {}
+
+        def show(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done, total=total)  # type: ignore[arg-type]
+
+        yield show
+
+
+def print_report(report: Report, *, started: float) -> None:
+    """Print each finding on a line of its own, and the outcome on the last."""
+    console = Console(file=sys.stdout, soft_wrap=True, highlight=False)
+    for finding in report.findings:
+        mark = "[red]wrong     [/]" if finding.is_tampering else "[yellow]unchecked [/]"
+        console.print(f"{mark}{escape(str(finding))}")
+    if report.left_out:
+        console.print(f"… and {report.left_out} more")
+    seconds = time.monotonic() - started
+    counts = ", ".join(f"{count:,} {noun}" for noun, count in report.counts.items())
+    rate = f", {report.counts.get('entries', 0) / seconds:,.0f} entries/s" if seconds else ""
+    checked = f"checked {counts or 'nothing'} in {seconds:.1f} s{rate}"
+    if report.outcome == WHOLE:
+        console.print(f"[green]The log is whole[/]: {checked}.")
+    elif report.outcome == TAMPERED:
+        console.print(f"[red]The log was tampered with[/]: {len(report.findings)} findings; {checked}.")
+    else:
+        console.print(f"[yellow]The log could not be checked[/]: {len(report.findings)} reasons; {checked}.")
