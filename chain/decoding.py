@@ -13,17 +13,22 @@ from chain.abi import topic0, type_of
 from chain.evm import eth_abi, to_checksum_address
 from chain.exceptions import DecodingFailed
 
+Decode = Callable[[Sequence[str], str], tuple[Any, ...]]
 STATIC = re.compile(r"(uint|int|bytes)(\d+)|address|bool")
 
 
 @dataclass(frozen=True, slots=True)
 class EventDecoder:
-    """How one event's logs are read: `decode(topics, data)` returns the arguments in the ABI's order."""
+    """How one event's logs are read: `decode(topics, data)` returns the arguments in the ABI's order.
+
+    `expression` is the same without the care: None, ValueError or IndexError for what does not fit.
+    """
 
     name: str
     topic: str
     arguments: tuple[str, ...]
-    decode: Callable[[Sequence[str], str], tuple[Any, ...]]
+    decode: Decode
+    expression: Callable[[Sequence[str], str], tuple[Any, ...] | None]
 
 
 def word_expression(kind: str, word: str) -> tuple[str, str]:
@@ -54,15 +59,13 @@ def generate(entry: dict[str, Any]) -> EventDecoder:
     name, topic = entry["name"], topic0(entry)
     arguments = tuple(parameter["name"] for parameter in inputs)
     if all(STATIC.fullmatch(kind) for kind in kinds):
-        decode = _generate_static(name, kinds, indexed)
+        decode, expression = _generate_static(name, kinds, indexed)
     else:
-        decode = _generate_dynamic(name, kinds, indexed)
-    return EventDecoder(name, topic, arguments, decode)
+        decode = expression = _generate_dynamic(name, kinds, indexed)
+    return EventDecoder(name, topic, arguments, decode, expression)
 
 
-def _generate_static(
-    name: str, kinds: list[str], indexed: list[bool]
-) -> Callable[[Sequence[str], str], tuple[Any, ...]]:
+def _generate_static(name: str, kinds: list[str], indexed: list[bool]) -> tuple[Decode, Callable[..., Any]]:
     values, conditions = [], []
     topic_position, data_position = 1, 2
     for kind, is_indexed in zip(kinds, indexed, strict=True):
@@ -89,12 +92,10 @@ def _generate_static(
             raise DecodingFailed(f"{name}: topics and data do not fit the event's types")
         return values
 
-    return decode
+    return decode, expression
 
 
-def _generate_dynamic(
-    name: str, kinds: list[str], indexed: list[bool]
-) -> Callable[[Sequence[str], str], tuple[Any, ...]]:
+def _generate_dynamic(name: str, kinds: list[str], indexed: list[bool]) -> Decode:
     data_kinds = [kind for kind, is_indexed in zip(kinds, indexed, strict=True) if not is_indexed]
 
     def plain(kind: str, value: Any) -> Any:

@@ -14,6 +14,7 @@ from chain.reading import Header, Reader
 from elections.events import Event, Origin
 
 Context = Mapping[str, Any]
+NULL = "\\N"
 
 
 @dataclass
@@ -69,46 +70,46 @@ def decode_logs(
     """
     result = DecodedLogs()
     add_row, add_event, counts = result.rows.append, result.events.append, result.counts
-    by_address = {
-        address: (contract, profile.decoders, profile.id_positions, profile.meanings)
-        for address, contract in contracts.items()
-        for profile in [profiles()[contract.profile]]
-    }
-    last_number, block_hex, block_hash, timestamp = -1, "", b"", 0
+    last_address, last_number = "", -1
     tx_text, tx_hash = "", b""
     for log in logs:
         number, address, topics, data = log["blockNumber"], log["address"], log["topics"], log["data"]
-        if number != last_number:
-            last_number, block_hex = number, log["blockHash"]
+        if number != last_number or address != last_address:
+            # All that logs of one block and contract share is made once.
+            last_number, last_address = number, address
+            contract = contracts[address]
+            profile = profiles()[contract.profile]
+            decoders, id_positions, meanings = profile.decoders, profile.id_positions, profile.meanings
+            chain_id, block_hex = contract.chain_id, log["blockHash"]
             block_hash, timestamp = bytes.fromhex(block_hex[2:]), headers[number].timestamp
+            prefix = f"{contract.pk}\t{number}\t\\\\{block_hex[1:]}\t"
         if log["transactionHash"] != tx_text:
             tx_text = log["transactionHash"]
             tx_hash = bytes.fromhex(tx_text[2:])
-        contract, decoders, id_positions, meanings = by_address[address]
+            tx_part = f"\t\\\\{tx_text[1:]}\t{log['transactionIndex']}\t\\\\x"
         index = log["logIndex"]
         decoder = decoders.get(topics[0]) if topics else None
         context = contexts.get((block_hex, index)) if contexts else None
         try:
             if decoder is None:
                 raise DecodingFailed(f"no event of profile {contract.profile} has topic {topics[0] if topics else '-'}")
-            arguments = decoder.decode(topics, data)
+            arguments = decoder.expression(topics, data)
+            if arguments is None:
+                raise DecodingFailed(f"{decoder.name}: topics and data do not fit the event's types")
             name = decoder.name
             meaning = meanings.get(name)
-            event = None
             if meaning is not None:
-                origin = Origin(contract.chain_id, address, number, block_hash, timestamp, tx_hash, index)
+                origin = Origin(chain_id, address, number, block_hash, timestamp, tx_hash, index)
                 event = meaning(origin, arguments, context)
-        except DecodingFailed as error:
+                if event is not None:
+                    add_event(event)
+        except (DecodingFailed, ValueError, IndexError) as error:
             result.dead.append(dead_letter(contract, log, str(error)))
             continue
-        if event is not None:
-            add_event(event)
         position = id_positions.get(name)
-        election_id = "\\N" if position is None else arguments[position]
         add_row(
-            f"{contract.pk}\t{number}\t\\\\{block_hex[1:]}\t{index}\t\\\\{tx_text[1:]}\t{log['transactionIndex']}\t"
-            f"\\\\x{''.join([topic[2:] for topic in topics])}\t\\\\{data[1:]}\t{name}\t{election_id}\t"
-            f"{json.dumps(context) if context else chr(92) + 'N'}\t\\N\n"
+            f"{prefix}{index}{tx_part}{''.join(topics).replace('0x', '')}\t\\\\{data[1:]}\t{name}\t"
+            f"{NULL if position is None else arguments[position]}\t{json.dumps(context) if context else NULL}\t\\N\n"
         )
         counts[name] += 1
     return result

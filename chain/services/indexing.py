@@ -3,9 +3,11 @@
 Choosing a range, reading it and writing it are three steps. While one range is written, the next is read.
 """
 
+import contextlib
+import gc
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -92,6 +94,18 @@ class RangeSize:
         """Aim at TARGET_LOGS, at most doubling: the next blocks may be fuller."""
         wanted = asked * 2 if logs == 0 else min(asked * 2, max(1, asked * TARGET_LOGS // logs))
         self.blocks = max(1, min(wanted, self.cap))
+
+
+@contextlib.contextmanager
+def collector_paused() -> Iterator[None]:
+    """Keep the cycle collector from walking the many objects of a range again and again: none is part of a cycle."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @dataclass
@@ -256,8 +270,9 @@ class Indexer:
         following = high + 1, min(final, high + self.range_size.blocks)
         if following[0] <= following[1]:
             self._prefetch(addresses, *following)
-        decoded = self._decode(answer.logs, answer.headers)
-        self._write_forward(list(answer.headers.values()), answer.end, low, decoded, self._finality(head))
+        with collector_paused():
+            decoded = self._decode(answer.logs, answer.headers)
+            self._write_forward(list(answer.headers.values()), answer.end, low, decoded, self._finality(head))
 
     def _check_base(self, answer: RangeAnswer, low: int) -> None:
         """Hold the range's first block against the block that we stand on."""
