@@ -47,7 +47,10 @@ contracts:  ## Compile the contracts and write their artifacts
 schema:  ## Write the OpenAPI schema again
 	@$(BIN)/python manage.py spectacular --file docs/openapi.yaml --validate
 
+bench-indexer: install  ## Measure events a second beside a plain web3.py loop, and the lag to a socket
+	@$(BIN)/python -W ignore -m loadtest.bench_indexer
+
 bench-limits: install  ## Measure what the limiter costs, and count what it lets through
 	@$(BIN)/python -W ignore -m loadtest.bench_limits
 
-.PHONY: bench-limits help install run reset test test-fast lint format requirements contracts schema
+.PHONY: bench-indexer bench-limits help install run reset test test-fast lint format requirements contracts schema

@@ -106,6 +106,10 @@ class RangeNeverCovered(Exception):
     """A reindex was asked for blocks that were never indexed."""
 
 
+class OtherChainFound(Exception):
+    """A second endpoint has another block than ours: there is nothing to compare."""
+
+
 class TransactionFailed(Exception):
     """A transaction was mined and reverted, or can never be mined."""
 

@@ -36,12 +36,15 @@ class Checkpoint(models.Model):
     finalized_block = models.BigIntegerField(default=0)
     # The highest head that an endpoint showed, for lag and readiness.
     node_head = models.BigIntegerField(default=0)
+    seen_at = models.DateTimeField(null=True, help_text="When a node last answered the indexer")
     updated_at = models.DateTimeField(default=timezone.now)
     writer = models.CharField(max_length=64, blank=True, default="")
     lease_expires_at = models.DateTimeField(null=True)
     halted_at = models.DateTimeField(null=True)
     halt_code = models.CharField(max_length=40, blank=True, default="")
     halt_reason = models.TextField(blank=True, default="")
+    reconciled_at = models.DateTimeField(null=True)
+    reconcile_differences = models.IntegerField(null=True, help_text="Elections that differed from a recount")
 
     def __str__(self) -> str:
         return f"chain {self.chain_id} at {self.block_number}"
@@ -87,8 +90,8 @@ class EventLogQuerySet(models.QuerySet["EventLog"]):
 class EventLog(models.Model):
     """One log as the node gave it; immutable but for its retraction.
 
-    The key has the block's hash: after a reorg the same log may stand in another block. Rows are written by COPY,
-    so the columns' order matters to `chain.services.writing`.
+    The key has the block's hash: after a reorg the same log may stand in another block. Rows are written by COPY
+    (`chain.services.writing`).
     """
 
     pk = models.CompositePrimaryKey("contract_id", "block_number", "block_hash", "log_index")

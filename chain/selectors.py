@@ -8,11 +8,15 @@ from typing import Any
 import orjson
 from django.db import connection
 from django.db.models import Count
+from django.utils import timezone
 
 from chain.models import Block, Checkpoint, Contract, EventLog
 from chain.profiles import profiles
 from elections.events import Event, Origin
 from elections.models import ChainHead, Election
+
+# The indexer notes every few seconds that a node answers.
+SILENT_SECONDS = 20
 
 
 def get_checkpoint(chain_id: int) -> Checkpoint | None:
@@ -130,3 +134,27 @@ def count_by_event(contracts: Iterable[Contract]) -> dict[int, dict[str, int]]:
     for contract_id, name, count in rows.annotate(count=Count("log_index")).order_by("contract_id", "event"):
         result[contract_id][name] = count
     return result
+
+
+@dataclass(frozen=True, slots=True)
+class ChainHealth:
+    """Whether the index follows its chain; `code` is stable, `detail` is for people."""
+
+    is_up: bool
+    code: str
+    detail: str
+    lag_blocks: int | None = None
+
+
+def get_chain_health(chain_id: int) -> ChainHealth:
+    """Judge the index by its checkpoint alone: no node is asked."""
+    checkpoint = get_checkpoint(chain_id)
+    if checkpoint is None:
+        return ChainHealth(False, "never_indexed", "Nothing was indexed yet.")
+    lag = max(0, checkpoint.node_head - checkpoint.block_number)
+    if checkpoint.halted_at is not None:
+        return ChainHealth(False, f"halted_{checkpoint.halt_code}", checkpoint.halt_reason, lag)
+    silence = None if checkpoint.seen_at is None else (timezone.now() - checkpoint.seen_at).total_seconds()
+    if silence is None or silence > SILENT_SECONDS:
+        return ChainHealth(False, "silent", "No node has answered the indexer lately, or no indexer runs.", lag)
+    return ChainHealth(True, "following", "", lag)

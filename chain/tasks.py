@@ -3,8 +3,9 @@
 from typing import Any
 
 from celery import shared_task
+from django.conf import settings
 
-from chain.services import build_nodes, send_to_manager, watch_transactions
+from chain.services import build_nodes, reconcile, send_to_manager, watch_transactions
 from jobs.services import JobRun, JobType, register
 
 HEX32 = {"type": "string", "pattern": "^0x[0-9a-fA-F]{64}$"}
@@ -81,6 +82,12 @@ def finalise_election(run: JobRun, data: dict[str, Any]) -> dict[str, Any]:
 def watch() -> None:
     """Take up transactions that dead workers left behind."""
     watch_transactions(nodes=build_nodes())
+
+
+@shared_task(name="chain.reconcile", ignore_result=True)
+def recount() -> None:
+    """Recount the elections over the second endpoint; the difference is kept and counted."""
+    reconcile(rpc_url=settings.CHAIN_RECONCILE_RPC_URL)
 
 
 OPTIONAL_NUMBER = {"anyOf": [HEX_NUMBER, {"type": "null"}]}

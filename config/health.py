@@ -8,6 +8,8 @@ import redis
 from django.conf import settings
 from django.db import connection
 
+from chain.selectors import get_chain_health
+
 
 def check_database() -> None:
     with connection.cursor() as cursor:
@@ -34,4 +36,15 @@ def readiness() -> dict[str, Any]:
         else:
             parts[name] = {"status": "up", "milliseconds": round((time.perf_counter() - started) * 1000, 1)}
     is_up = all(part["status"] == "up" for part in parts.values())
-    return {"status": "ok" if is_up else "unavailable", "parts": parts}
+    parts["chain"] = chain_state()
+    status = "unavailable" if not is_up else "ok" if parts["chain"]["status"] == "up" else "degraded"
+    return {"status": status, "parts": parts}
+
+
+def chain_state() -> dict[str, Any]:
+    """Say whether the index follows its chain; without, we serve what we have, so it takes no readiness away."""
+    try:
+        health = get_chain_health(settings.CHAIN_ID)
+    except Exception as error:
+        return {"status": "down", "error": type(error).__name__}
+    return {"status": "up" if health.is_up else "down", "code": health.code, "lag_blocks": health.lag_blocks}

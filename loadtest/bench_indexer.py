@@ -211,8 +211,8 @@ def write_report(rates: list[float], plain: float, events: int, plain_events: in
         "# Indexer",
         "",
         f"{events:,} logs of ElectionManager's form ({VOTES_PER_TRANSACTION} votes a transaction) from one anvil node "
-        "into PostgreSQL with fsync on, all parts on the same 2 cores; headers, hashes, links and blooms checked, elections "
-        "folded, one transaction for each range.",
+        "into PostgreSQL with fsync on, all parts on the same 2 cores; headers, hashes, links and blooms checked, "
+        "elections folded, one transaction for each range.",
         "",
         "| | events/s | times the plain loop |",
         "|---|---|---|",

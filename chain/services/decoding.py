@@ -65,7 +65,7 @@ def decode_logs(
 ) -> DecodedLogs:
     """Decode checked logs, in chain order; what does not decode becomes a dead letter.
 
-    A row is one line of COPY text in the order of `chain.models.EventLog`'s columns: hexadecimal goes from the
+    A row is one line of COPY text in the order of `chain.services.writing.COLUMNS`: hexadecimal goes from the
     node's answer into PostgreSQL as it is.
     """
     result = DecodedLogs()

@@ -47,6 +47,8 @@ FOLLOW_BLOCKS = 100
 # A lower head is believed when it was seen so often and for so long: one stale answer is not a rollback.
 REGRESSIONS_BELIEVED = 3
 REGRESSION_SECONDS = 1.5
+# The checkpoint says so often that a node answers: readiness reads it.
+NOTE_SECONDS = 3.0
 
 
 @dataclass
@@ -135,6 +137,7 @@ class Indexer:
         self.range_size = RangeSize(min(self.range_blocks, cap), cap)
         self.regression = Regression()
         self.has_gaps = True
+        self.noted_at = 0.0
         self.unpublished = Changes()
         self.retractions: list[Retraction] = []
         self._fetcher = ThreadPoolExecutor(1, thread_name_prefix="fetch")
@@ -241,6 +244,14 @@ class Indexer:
     def _note_head(self, head: Head) -> None:
         metrics.head.labels(self.chain_id).set(head.header.number)
         metrics.lag_blocks.labels(self.chain_id).set(max(0, head.header.number - self.position.number))
+        if time.monotonic() - self.noted_at < NOTE_SECONDS:
+            return
+        self.noted_at = time.monotonic()
+        mine = Checkpoint.objects.filter(pk=self.chain_id, writer=self.writer)
+        mine.update(node_head=head.header.number, seen_at=timezone.now())
+        differences = mine.values_list("reconcile_differences", flat=True).first()
+        if differences is not None:
+            metrics.reconcile_difference.labels(self.chain_id).set(differences)
 
     def _finalized(self, head: Head) -> int:
         # Final is final: an endpoint that lags in this respect takes nothing back.

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from celery.schedules import crontab
 from environs import validate
 
 from config.settings.env import env, is_url
@@ -49,6 +50,8 @@ CHAIN_RANGE_BLOCKS: int = env.int("CHAIN_RANGE_BLOCKS", 2000)
 CHAIN_HEADER_CHECKS: str = env.str("CHAIN_HEADER_CHECKS", "all", validate=validate.OneOf(["all", "events"]))
 # Depth taken as final where the node knows no `finalized` tag.
 CHAIN_FINALITY_DEPTH: int = env.int("CHAIN_FINALITY_DEPTH", 64)
+# A second endpoint for `manage.py reconcile`; set, it is also asked every night.
+CHAIN_RECONCILE_RPC_URL: str = env.str("CHAIN_RECONCILE_RPC_URL", "")
 # Seconds without a newHeads message after which the listener polls.
 CHAIN_POLL_SECONDS: float = env.float("CHAIN_POLL_SECONDS", 1.0)
 
@@ -62,3 +65,9 @@ CHAIN_BEAT: dict[str, dict[str, Any]] = {
         "options": {"queue": "chain", "expires": 20},
     },
 }
+if CHAIN_RECONCILE_RPC_URL:
+    CHAIN_BEAT["chain.reconcile"] = {
+        "task": "chain.reconcile",
+        "schedule": crontab(hour=3, minute=30),
+        "options": {"queue": "chain"},
+    }
