@@ -13,7 +13,7 @@ from rest_framework import serializers
 from accounts.serializers import StrictSerializer
 from notifications.models import ELECTION_EVENTS, Channel, Contact, Language, Notification, Preferences, Subscription
 
-ELECTION_ID = re.compile(r"[0-9]{1,18}-[0-9a-f]{8}-[0-9]{1,78}")
+ELECTION_ID = re.compile(r"^[0-9]{1,18}-[0-9a-f]{8}-[0-9]{1,78}\Z")
 EVENTS = [(event.value, event.label) for event in ELECTION_EVENTS]
 
 
@@ -103,7 +103,7 @@ class SmsContactSerializer(StrictSerializer):
 
 
 class CodeSerializer(StrictSerializer):
-    code = serializers.RegexField(r"^[0-9]{6}$")
+    code = serializers.RegexField(r"^[0-9]{6}\Z")
 
 
 class NotificationErrorSerializer(serializers.Serializer):
