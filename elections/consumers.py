@@ -23,7 +23,7 @@ class ElectionsConsumer(HeartbeatConsumer):
     newest revision; after more than 200 missed changes comes `many_changed`: read again.
     """
 
-    groups: ClassVar[list[str]] = [GROUP]  # type: ignore[misc]
+    groups: ClassVar[list[str]] = [GROUP]
     election = ""
 
     async def opened(self) -> None:

@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from typing import Any
 
 import brotli
 import redis
@@ -176,7 +177,13 @@ def make_body(plain: bytes, *, version: bytes) -> Body:
 
 
 def store(name: str, body: Body) -> None:
-    fields = {b"version": body.version, b"etag": body.etag, b"plain": body.plain, b"gzip": body.gzip, b"br": body.br}
+    fields: dict[Any, Any] = {
+        b"version": body.version,
+        b"etag": body.etag,
+        b"plain": body.plain,
+        b"gzip": body.gzip,
+        b"br": body.br,
+    }
     with connection().pipeline() as pipe:
         pipe.hset(name, mapping=fields)
         pipe.expire(name, MAX_AGE_SECONDS)
@@ -184,8 +191,8 @@ def store(name: str, body: Body) -> None:
 
 
 def load(name: str) -> Body | None:
-    found = connection().hmget(name, ["version", "etag", "plain", "gzip", "br"])
-    version, etag, plain, gzipped, br = found  # type: ignore[misc]
+    found: Any = connection().hmget(name, ["version", "etag", "plain", "gzip", "br"])
+    version, etag, plain, gzipped, br = found
     if plain is None:
         return None
     now = time.monotonic()
@@ -193,7 +200,7 @@ def load(name: str) -> Body | None:
 
 
 @cache
-def connection() -> "redis.Redis[bytes]":
+def connection() -> redis.Redis:
     # One retry, for a connection that the server has closed; more would hold up a reader while Redis is away.
     retry = Retry(NoBackoff(), 1)
     return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=0.5, socket_connect_timeout=0.5, retry=retry)

@@ -12,11 +12,16 @@ PUBLIC_ID = re.compile(r"(?P<chain_id>[0-9]{1,18})-(?P<contract>[0-9a-f]{8})-(?P
 class UInt256Field(models.DecimalField):
     """A Solidity `uint256`, in Python an `int`."""
 
+    # What django-stubs' plugin reads.
+    _pyi_private_set_type: int
+    _pyi_private_get_type: int  # type: ignore[assignment]
+    _pyi_lookup_exact_type: int
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["max_digits"], kwargs["decimal_places"] = 78, 0
         super().__init__(*args, **kwargs)
 
-    def deconstruct(self) -> tuple[str, str, list[Any], dict[str, Any]]:
+    def deconstruct(self) -> Any:
         name, path, args, kwargs = super().deconstruct()
         del kwargs["max_digits"], kwargs["decimal_places"]
         return name, path, args, kwargs

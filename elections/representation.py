@@ -35,7 +35,7 @@ def list_body(
             parameters["limit"] = limit
         return f"/elections?{urlencode(parameters | {'cursor': to})}"
 
-    results = ElectionSummarySerializer(page.elections, many=True).data
+    results = [ElectionSummarySerializer(election).data for election in page.elections]
     return as_bytes({"next": address(page.next_cursor), "previous": address(page.previous_cursor), "results": results})
 
 

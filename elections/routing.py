@@ -5,4 +5,4 @@ from django.urls.resolvers import URLPattern
 
 from elections.consumers import ElectionsConsumer
 
-websocket_urlpatterns: list[URLPattern] = [path("ws/elections", ElectionsConsumer.as_asgi())]  # type: ignore[arg-type]
+websocket_urlpatterns: list[URLPattern] = [path("ws/elections", ElectionsConsumer.as_asgi())]

@@ -180,7 +180,7 @@ def attach(elections: Sequence[Election]) -> None:
     """Set each election's `document` and `head`, in two queries for all."""
     if not elections:
         return
-    documents = get_documents(hashes=[election.metadata_hash for election in elections])
+    documents = get_documents(hashes=[bytes(election.metadata_hash) for election in elections])
     heads = ChainHead.objects.in_bulk({election.chain_id for election in elections})
     for election in elections:
         document = documents.get(bytes(election.metadata_hash))

@@ -23,7 +23,9 @@ class BlockTimeSerializer(serializers.Serializer[Any]):
 
 class TallySerializer(serializers.Serializer[Any]):
     option = serializers.IntegerField(help_text="The choice, from 0")
-    label = serializers.CharField(allow_null=True, help_text="From the metadata; null when there is none")
+    label = serializers.CharField(  # type: ignore[assignment]
+        allow_null=True, help_text="From the metadata; null when there is none"
+    )
     votes = serializers.IntegerField()
 
 

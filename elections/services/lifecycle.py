@@ -7,7 +7,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from audit.services import record
-from elections.models import ChainHead, Election, Finality, Moment
+from elections.models import ChainHead, Election, Moment
 from elections.selectors import get_documents
 from notifications import services as notifications
 
@@ -41,11 +41,8 @@ def plan_moments(*, elections: Sequence[Election], block_seconds: float | None) 
 
 def announce_due(*, head: ChainHead) -> int:
     """Announce what has come and is final enough (setting ELECTIONS_ANNOUNCE_FINALITY), in the caller's transaction."""
-    depth = {
-        Finality.LATEST: head.number,
-        Finality.SAFE: head.safe_block,
-        Finality.FINALIZED: head.finalized_block,
-    }[settings.ELECTIONS_ANNOUNCE_FINALITY]
+    depths = {"latest": head.number, "safe": head.safe_block, "finalized": head.finalized_block}
+    depth = depths[settings.ELECTIONS_ANNOUNCE_FINALITY]
     # "Closing soon" is about the clock: it is due by the head, once the election itself is final enough.
     is_due = Q(block_number__lte=depth) & ~Q(kind=Moment.Kind.CLOSING)
     is_closing = Q(kind=Moment.Kind.CLOSING, block_number__lte=head.number, election__created_block__lte=depth)
