@@ -1,4 +1,4 @@
-"""Keeps the bodies that are read most, serialised and compressed, in the process and in Redis (docs/adr/0005).
+"""Keeps the bodies that are read most, serialised and compressed, in the process and in Redis (docs/adr/0006).
 
 Each body has a version in Redis, a random token that every change replaces. A process serves what it holds while
 the version is the one under which it built it, and asks for the version again once its lease has run out. A

@@ -7,8 +7,8 @@ from elections import census_views, pages, views
 urlpatterns: list[URLPattern] = [
     path("", pages.board, name="board"),
     path("e/<str:id>", pages.election, name="election-page"),
-    path("elections", views.election_list, name="elections"),
-    path("elections/<str:id>", views.election_detail, name="election"),
+    path("elections", views.ElectionListView.as_view(), name="elections"),
+    path("elections/<str:id>", views.ElectionView.as_view(), name="election"),
     path("elections/<str:id>/census", census_views.CensusView.as_view(), name="census"),
     path("elections/<str:id>/census/proof", census_views.CensusProofView.as_view(), name="census-proof"),
     path("elections/<str:id>/census/close", census_views.CensusCloseView.as_view(), name="close-census"),

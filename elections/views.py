@@ -19,7 +19,7 @@ from elections.exceptions import ElectionNotFound
 from elections.hot_reads import choose_encoding, hot_reads, make_body
 from elections.models import PUBLIC_ID, Status
 from elections.representation import detail_body, list_body
-from elections.selectors import DEFAULT_LIMIT, DEFAULT_ORDERING, ORDERING_CHOICES, get_election
+from elections.selectors import DEFAULT_LIMIT, DEFAULT_ORDERING, ORDERING_CHOICES
 from elections.serializers import (
     ElectionSerializer,
     ListParametersSerializer,
@@ -101,43 +101,29 @@ def has_match(if_none_match: str, etag: str) -> bool:
     return False
 
 
-def hot(
-    view: Callable[..., HttpResponseBase], find: Callable[..., Callable[[], Any] | None]
-) -> Callable[..., HttpResponseBase]:
-    """Put a short way before a DRF view: an anonymous plain GET of a kept body needs nothing that DRF does.
+def read_hot(request: HttpRequest) -> HttpResponse | None:
+    """Answer an anonymous plain GET of a kept body, which needs nothing of what DRF does; None for all else.
 
-    Everything else (credentials, other media types, other parameters) goes to the view.
+    Credentials, other media types and other parameters go to the views.
     """
-
-    def door(request: HttpRequest, **kwargs: str) -> HttpResponseBase:
-        meta = request.META
-        if (
-            request.method == "GET"
-            and "HTTP_AUTHORIZATION" not in meta
-            and meta.get("HTTP_ACCEPT", "") in PLAIN_ACCEPTS
-        ):
-            read = find(request, **kwargs)
-            if read is not None:
-                try:
-                    return answer(request, read())
-                except ElectionNotFound:
-                    pass  # The view says so, in the shape of every error.
-        return view(request, **kwargs)
-
-    # What Django's middleware and the schema generator look for on a view.
-    door.__dict__.update(view.__dict__)
-    door.__name__, door.__doc__ = getattr(view, "__name__", "door"), view.__doc__
-    return door
-
-
-def find_list(request: HttpRequest) -> Callable[[], Any] | None:
-    return HOT_LISTS.get(request.META.get("QUERY_STRING", ""))
-
-
-def find_detail(request: HttpRequest, *, id: str) -> Callable[[], Any] | None:  # noqa: A002
-    if request.META.get("QUERY_STRING") or not PUBLIC_ID.fullmatch(id):
+    meta = request.META
+    if (
+        request.method != "GET"
+        or "HTTP_AUTHORIZATION" in meta
+        or meta.get("HTTP_ACCEPT", "") not in PLAIN_ACCEPTS
+        or not request.path_info.startswith("/elections")
+    ):
         return None
-    return lambda: read_detail(id)
+    rest, query = request.path_info[10:], meta.get("QUERY_STRING", "")
+    if not rest:
+        read = HOT_LISTS.get(query)
+        return answer(request, read()) if read else None
+    if query or not PUBLIC_ID.fullmatch(rest, 1):
+        return None
+    try:
+        return answer(request, read_detail(rest[1:]))
+    except ElectionNotFound:
+        return None  # The view says so, in the shape of every error.
 
 
 def refuse_parameters(request: Request) -> None:
@@ -219,7 +205,6 @@ class ElectionView(APIView):
     def get(self, request: Request, id: str) -> HttpResponseBase:  # noqa: A002
         """Show everything about one election, its tally included."""
         refuse_parameters(request)
-        get_election(public_id=id)
         return answer(request._request, read_detail(id))
 
 
@@ -274,7 +259,3 @@ class MetadataView(APIView):
             user=person(request), metadata_hash=bytes.fromhex(hash[2:]), document=document.validated_data
         )
         return Response({"hash": hash, "metadata": document.validated_data})
-
-
-election_list = hot(ElectionListView.as_view(), find_list)
-election_detail = hot(ElectionView.as_view(), find_detail)
