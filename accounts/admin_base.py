@@ -5,9 +5,11 @@ from typing import Any
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin, TabularInline
 
+from audit.services import AuditedAdmin
 
-class StaffAdmin(ModelAdmin):
-    """An admin for rows that administrators may change; viewers see them."""
+
+class StaffAdmin(AuditedAdmin, ModelAdmin):
+    """An admin for rows that administrators may change; viewers see them. Each change leaves an audit entry."""
 
     compressed_fields = True
     list_per_page = 50

@@ -5,7 +5,14 @@ from typing import Any
 from celery import shared_task
 from django.conf import settings
 
-from chain.services import build_nodes, reconcile, send_to_manager, watch_transactions
+from chain.services import (
+    anchor_audit_root,
+    build_nodes,
+    reconcile,
+    send_to_manager,
+    start_anchoring,
+    watch_transactions,
+)
 from jobs.services import JobRun, JobType, register
 
 HEX32 = {"type": "string", "pattern": "^0x[0-9a-fA-F]{64}$"}
@@ -78,6 +85,22 @@ def finalise_election(run: JobRun, data: dict[str, Any]) -> dict[str, Any]:
     return outcome(execute(run, "finalise", [data["election_id"]], data["contract"]))
 
 
+def anchor_root(run: JobRun, data: dict[str, Any]) -> dict[str, Any]:
+    """Write the audit log's root on chain."""
+    run.progress(done=0, total=2, message="sending")
+    return anchor_audit_root(
+        nodes=build_nodes(),
+        tree_size=data["tree_size"],
+        on_sent=lambda tx_hash: run.progress(done=1, total=2, message=f"sent {tx_hash}"),
+    )
+
+
+@shared_task(name="chain.anchor_audit", ignore_result=True)
+def anchor_audit() -> None:
+    """Start the day's anchoring of the audit log, after its export."""
+    start_anchoring()
+
+
 @shared_task(name="chain.watch_transactions", ignore_result=True)
 def watch() -> None:
     """Take up transactions that dead workers left behind."""
@@ -134,6 +157,15 @@ register(
         description="Publish an election's tally on chain",
         input_schema=on_election(),
         handler=finalise_election,
+        **LIMITS,
+    )
+)
+register(
+    JobType(
+        name="chain.anchor_audit_root",
+        description="Write the audit log's root on chain",
+        input_schema=schema({"tree_size": {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}}),
+        handler=anchor_root,
         **LIMITS,
     )
 )

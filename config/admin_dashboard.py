@@ -70,6 +70,6 @@ def fill_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, A
         "queue_chart": queue_chart(figures["queues"]),
         "rate_chart": rate_chart(),
         "audit_chart": audit_chart(),
-        "audit_entries": list(Entry.objects.order_by("-created_at")[:SHOWN_ENTRIES]),
+        "audit_entries": list(Entry.objects.order_by("-id")[:SHOWN_ENTRIES]),
     }
     return context

@@ -6,12 +6,13 @@ from audit.services.exporting import export_log, get_export_storage, write_bundl
 from audit.services.grants import grant_application_role
 from audit.services.recording import record
 from audit.services.sequencing import Sequencer, make_sequencer, sequence_all
-from audit.services.verifying import verify_log
+from audit.services.verifying import get_anchor_contract, verify_log
 
 __all__ = [
     "AuditedAdmin",
     "Sequencer",
     "export_log",
+    "get_anchor_contract",
     "get_export_storage",
     "get_root_to_anchor",
     "grant_application_role",

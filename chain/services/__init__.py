@@ -1,5 +1,6 @@
 """Every rule and every write of `chain`."""
 
+from chain.services.anchoring import anchor_audit_root, anchor_contract, start_anchoring
 from chain.services.contracts import Configured, configured_contracts
 from chain.services.deployment import await_receipt, deploy_contracts, is_deployed, read_deployment
 from chain.services.indexing import Indexer, Listeners, Retraction, resume_after_review
@@ -18,6 +19,8 @@ __all__ = [
     "Listeners",
     "Retraction",
     "Runner",
+    "anchor_audit_root",
+    "anchor_contract",
     "await_receipt",
     "build_indexer",
     "build_nodes",
@@ -35,6 +38,7 @@ __all__ = [
     "resume_after_review",
     "send",
     "send_to_manager",
+    "start_anchoring",
     "watch_transactions",
     "websocket_url",
 ]

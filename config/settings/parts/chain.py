@@ -59,6 +59,11 @@ CHAIN_POLL_SECONDS: float = env.float("CHAIN_POLL_SECONDS", 1.0)
 SOCKET_ADMISSION: str = "apikeys.services.admit_socket"
 
 CHAIN_BEAT: dict[str, dict[str, Any]] = {
+    "chain.anchor_audit": {
+        "task": "chain.anchor_audit",
+        "schedule": crontab(hour=0, minute=20),
+        "options": {"queue": "chain"},
+    },
     "chain.watch_transactions": {
         "task": "chain.watch_transactions",
         "schedule": 20.0,
