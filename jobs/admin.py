@@ -16,7 +16,7 @@ from jobs.services import cancel
 
 class JobStepInline(ReadOnlyInline):
     model = JobStep
-    fields = ("name", "done_at", "result")
+    fields = readonly_fields = ("name", "done_at", "result")
 
 
 @admin.register(Job)

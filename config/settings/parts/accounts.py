@@ -81,4 +81,5 @@ ADMIN_METRICS_SOURCES = {
     "queues": "config.admin_metrics.queues",
     "workers": "config.admin_metrics.workers",
     "indexer": "config.admin_metrics.indexer",
+    "providers": "notifications.services.provider_states",
 }
