@@ -247,7 +247,7 @@ class Stack:
     def start_parts(self) -> None:
         """Start the web and WebSocket server, the indexer, the worker, beat and the demo."""
         started = time.monotonic()
-        web = [str(BIN / "granian"), "--interface", "asgi", "config.asgi:application", "--host", "127.0.0.1"]
+        web = [str(BIN / "granian"), "--interface", "asginl", "config.asgi:application", "--host", "127.0.0.1"]
         web += ["--port", str(self.ports["web"]), "--workers", "1", "--workers-kill-timeout", "2"]
         celery = [str(BIN / "celery"), "-A", "config"]
         queues = "default,proofs,chain,notifications,audit"

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 from django_celery_results.models import TaskResult
+from prometheus_client import Histogram
 from rest_framework.exceptions import APIException
 
 from audit.context import auditing
@@ -31,6 +32,12 @@ from jobs.services.starting import enqueue
 
 logger = logging.getLogger(__name__)
 WORKER = "system:worker"
+JOB_SECONDS = Histogram(
+    "psephos_job_seconds",
+    "From a job's request to its end",
+    ["type", "outcome"],
+    buckets=(0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, float("inf")),
+)
 PROGRESS_INTERVAL_SECONDS = 0.25
 MAX_BACKOFF_SECONDS = 300
 
@@ -295,3 +302,4 @@ def finish(*, job: Job, status: JobStatus, problem: dict[str, Any] | None = None
     )
     transaction.on_commit(partial(wipe, job_id=job.pk))
     transaction.on_commit(partial(publish, job_id=job.pk))
+    JOB_SECONDS.labels(job.type, status.value).observe((job.finished_at - job.created_at).total_seconds())

@@ -21,6 +21,7 @@ from jobs.exceptions import JobNotFound
 from jobs.models import Job, JobStatus
 from jobs.selectors import get_job, get_result
 from jobs.services import JobRun, start
+from zk import metrics
 from zk.exceptions import (
     ConstraintNotSatisfied,
     DailyQuotaUsed,
@@ -68,7 +69,9 @@ def request_proof(*, user: User, name: str, value: Any, version: int | None = No
     digest = digest_of(circuit, inputs)
     made = find_made(digest)
     if made:
+        metrics.requests.labels(name, "cache").inc()
         return ProofState(circuit, made=made, is_cached=True)
+    metrics.requests.labels(name, "prover").inc()
     flight = f"zk:flight:{user.pk}:{digest}"
     with _locked(f"zk:request:{digest}", seconds=15, patience_seconds=10):
         made = find_made(digest)
@@ -143,14 +146,18 @@ def make_proof(run: JobRun, value: dict[str, Any]) -> dict[str, Any]:
     with _locked(f"zk:making:{digest}", seconds=limit + 60, patience_seconds=limit):
         if find_made(digest) is None:
             try:
-                made = get_prover().prove(circuit.files(for_proving=True), value["inputs"], timeout_seconds=limit)
+                with metrics.seconds.labels(circuit.name).time():
+                    made = get_prover().prove(circuit.files(for_proving=True), value["inputs"], timeout_seconds=limit)
             except WitnessRefused as error:
+                metrics.proofs.labels(circuit.name, "refused").inc()
                 raise ConstraintNotSatisfied(detail=str(error)) from None
             except ProverFailed as error:
+                metrics.proofs.labels(circuit.name, "failed").inc()
                 logger.warning("job %s: %s: %s", run.job_id, error.code, error)
                 if run.attempt >= MAX_ATTEMPTS:
                     raise ProverGaveUp(detail=str(error), code=error.code) from None
                 raise ProverUnavailable(code=error.code) from None
+            metrics.proofs.labels(circuit.name, "made").inc()
             content = {"proof": made.proof, "pubSignals": made.public_signals}
             cache.set(f"zk:proof:{digest}", json.dumps(content), settings.ZK_CACHE_SECONDS)
     return {"circuit": circuit.name, "version": circuit.version, "digest": digest}
