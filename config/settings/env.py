@@ -1,14 +1,25 @@
 """Reads settings from the environment (or from the file that `NAME_FILE` points to); each error names its variable."""
 
+import contextlib
+import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 from django.core.exceptions import ImproperlyConfigured
 from environs import EnvError, FileAwareEnv, ValidationError
 
+# What `make run` in this folder runs with: commands typed beside it speak to it. Production reads no such file.
+LOCAL_RUN = Path(__file__).resolve().parent.parent.parent / ".local" / "run" / "environment.json"
+
 env = FileAwareEnv()
 env.read_env()
+if os.environ.get("DJANGO_SETTINGS_MODULE") == "config.settings.local" and "DATABASE_URL" not in os.environ:
+    with contextlib.suppress(FileNotFoundError):
+        for _name, _value in json.loads(LOCAL_RUN.read_text()).items():
+            os.environ.setdefault(_name, _value)
 
 
 @env.parser_for("numbers")

@@ -9,7 +9,7 @@ def test_healthz_answers_without_a_database(client):
 def test_readyz_names_every_part(client):
     report = client.get("/readyz")
     assert report.status_code == 200
-    assert set(report.json()["parts"]) >= {"database", "redis"}
+    assert set(report.json()["parts"]) >= {"postgresql", "redis", "chain"}
 
 
 def test_an_unknown_address_is_a_problem_with_the_request_id(client):

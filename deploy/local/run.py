@@ -25,7 +25,9 @@ from deploy.local import oidc, services, supervisor
 from deploy.local.services import ROOT, ServiceFailed
 from deploy.local.supervisor import MARK, PART, SERVICE, Part, Supervisor
 
-STATE = ROOT / ".local" / "run"
+# All state of a run; tests choose a folder of their own.
+LOCAL = Path(os.environ.get("LOCAL_FOLDER") or ROOT / ".local").resolve()
+STATE = LOCAL / "run"
 BIN = Path(sys.executable).parent
 BLOCK_SECONDS = 2
 # Parts that are asked to end get so long before they are killed; the services under them end after that.
@@ -40,6 +42,11 @@ def say(text: str = "") -> None:
     print(text, flush=True)
 
 
+def shown(path: Path) -> str:
+    """Write a path as people here type it."""
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
 def step(name: str, started: float, note: str = "") -> None:
     say(f"  ✓ {name:<22} {note:<34} {time.monotonic() - started:5.1f} s".rstrip())
 
@@ -47,8 +54,8 @@ def step(name: str, started: float, note: str = "") -> None:
 @contextlib.contextmanager
 def exclusive() -> Iterator[bool]:
     """Hold this folder's lock; the kernel frees it whatever ends us. Yields whether we got it."""
-    (ROOT / ".local").mkdir(exist_ok=True)
-    with (ROOT / ".local" / "run.lock").open("w") as lock:
+    LOCAL.mkdir(parents=True, exist_ok=True)
+    with (LOCAL / "run.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -208,6 +215,12 @@ class Stack:
             "PYTHONUNBUFFERED": "1",
         }
 
+    def share_environment(self) -> None:
+        """Write down this run's settings, by which `manage.py` in this folder finds it (config.settings.env)."""
+        file = STATE / "environment.json"
+        file.touch(mode=0o600)
+        file.write_text(json.dumps(self.environment, indent=1))
+
     def prepare(self) -> None:
         """Migrate, deploy the contracts, make the administrator: only when something is new."""
         # The provider's address belongs to who its people are: on another port they are linked anew.
@@ -229,7 +242,7 @@ class Stack:
                 return
         if process.returncode:
             tail = "\n".join(log.read_text().strip().splitlines()[-6:])
-            raise CannotStart(f"The database or the contracts could not be made ready ({log}):\n{tail}")
+            raise CannotStart(f"The database or the contracts could not be made ready ({shown(log)}):\n{tail}")
         self.admin = json.loads(output.read_text())["admin"]
         output.unlink()  # it holds the password, which is kept nowhere
         stamp.write_text(now)
@@ -277,7 +290,7 @@ class Stack:
             self.supervisor.watch()
             time.sleep(0.1)
         if not self.is_stopping.is_set():
-            raise CannotStart(f"The web server did not answer. Its log: {self.supervisor.log('web')}")
+            raise CannotStart(f"The web server did not answer. Its log: {shown(self.supervisor.log('web'))}")
 
     def stop(self) -> None:
         """Stop the parts, then the services, each within its deadline."""
@@ -286,6 +299,7 @@ class Stack:
             for future in [pool.submit(stop) for stop in self.stoppers]:
                 with contextlib.suppress(Exception):
                     future.result()
+        (STATE / "environment.json").unlink(missing_ok=True)
         rest = supervisor.marked_processes(STATE, PART, SERVICE)
         supervisor.send(rest, signal.SIGKILL)
         supervisor.wait_gone(rest, 0.5)
@@ -301,7 +315,7 @@ def announce(stack: Stack, started: float) -> None:
         ("Admin", f"{url}/admin/"),
         ("Local eID", f"citizen, viewer or admin, each with the password {oidc.PASSWORD}"),
         ("EVM node", f"{stack.environment['CHAIN_RPC_URLS']}     chain 31337"),
-        ("Logs", str(STATE.relative_to(ROOT) / "logs")),
+        ("Logs", shown(STATE / "logs")),
     ]
     say()
     for name, value in rows:
@@ -325,6 +339,7 @@ def serve(stack: Stack, started: float) -> None:
     stack.start_services()
     if not stack.is_stopping.is_set():
         stack.configure()
+        stack.share_environment()
         stack.prepare()
     if not stack.is_stopping.is_set():
         stack.start_parts()

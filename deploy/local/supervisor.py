@@ -119,7 +119,7 @@ class Supervisor:
                 part.retry_at = now + part.pause_seconds
                 self.say(
                     f"{part.name} ended with status {code}; it starts again in {part.pause_seconds:.0f} s. "
-                    f"Its log: {self.log(part.name).relative_to(self.root)}"
+                    f"Its log: {self.log(part.name)}"
                 )
                 part.pause_seconds = min(part.pause_seconds * 2, LONGEST_PAUSE_SECONDS)
             elif part.process is None and part.is_restarted and now >= part.retry_at:

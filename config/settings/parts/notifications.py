@@ -7,7 +7,7 @@ from celery.schedules import crontab
 from django.core.exceptions import ImproperlyConfigured
 from environs import validate
 
-from config.settings.env import env
+from config.settings.env import env, is_url
 
 # Where mails and texts go: to files and the log on one's own machine.
 NOTIFICATIONS_EMAIL_PROVIDER: str = env.str(
@@ -21,12 +21,12 @@ NOTIFICATIONS_FROM: str = env.str("NOTIFICATIONS_FROM", "Psephos <noreply@localh
 NOTIFICATIONS_TRACKING: bool = env.bool("NOTIFICATIONS_TRACKING", True)
 
 SENDGRID_API_KEY: str = env.str("SENDGRID_API_KEY", "")
-SENDGRID_API_URL: str = env.str("SENDGRID_API_URL", "https://api.sendgrid.com/v3/")
+SENDGRID_API_URL: str = env.str("SENDGRID_API_URL", "https://api.sendgrid.com/v3/", validate=is_url("http", "https"))
 SENDGRID_WEBHOOK_KEY: str = env.str("SENDGRID_WEBHOOK_KEY", "")
 TWILIO_ACCOUNT_SID: str = env.str("TWILIO_ACCOUNT_SID", "")
 TWILIO_AUTH_TOKEN: str = env.str("TWILIO_AUTH_TOKEN", "")
 TWILIO_FROM: str = env.str("TWILIO_FROM", "")
-TWILIO_API_URL: str = env.str("TWILIO_API_URL", "https://api.twilio.com")
+TWILIO_API_URL: str = env.str("TWILIO_API_URL", "https://api.twilio.com", validate=is_url("http", "https"))
 
 NOTIFICATIONS_EMAILS_PER_SECOND: float = env.float("NOTIFICATIONS_EMAILS_PER_SECOND", 20)
 NOTIFICATIONS_SMS_PER_SECOND: float = env.float("NOTIFICATIONS_SMS_PER_SECOND", 5)
