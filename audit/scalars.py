@@ -1,0 +1,37 @@
+"""GraphQL scalars that every app's schema uses; they live in the innermost room."""
+
+from datetime import datetime
+from typing import Any
+
+import graphene
+from django.utils.dateparse import parse_datetime
+from graphene.types.generic import GenericScalar
+from graphql import GraphQLError, StringValueNode
+
+
+class DateTime(graphene.Scalar):
+    """A moment in ISO 8601, in UTC, as REST writes it."""
+
+    @staticmethod
+    def serialize(value: Any) -> str:
+        if isinstance(value, datetime):
+            return value.isoformat().replace("+00:00", "Z")
+        return str(value)
+
+    @staticmethod
+    def parse_value(value: Any) -> datetime:
+        try:
+            found = parse_datetime(value) if isinstance(value, str) and len(value) < 50 else None
+        except ValueError:
+            found = None
+        if found is None or found.tzinfo is None:
+            raise GraphQLError("DateTime must be ISO 8601 with an offset.")
+        return found
+
+    @classmethod
+    def parse_literal(cls, node: Any, _variables: Any = None) -> datetime:
+        return cls.parse_value(node.value if isinstance(node, StringValueNode) else None)
+
+
+class JSON(GenericScalar):
+    """Any JSON value."""
