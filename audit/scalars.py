@@ -6,7 +6,7 @@ from typing import Any
 import graphene
 from django.utils.dateparse import parse_datetime
 from graphene.types.generic import GenericScalar
-from graphql import GraphQLError, StringValueNode
+from graphql import GraphQLError, IntValueNode, StringValueNode
 
 
 class DateTime(graphene.Scalar):
@@ -35,3 +35,21 @@ class DateTime(graphene.Scalar):
 
 class JSON(GenericScalar):
     """Any JSON value."""
+
+
+class BigInt(graphene.Scalar):
+    """A whole number of at most 256 bits, written as a JSON number."""
+
+    @staticmethod
+    def serialize(value: Any) -> int:
+        return int(value)
+
+    @staticmethod
+    def parse_value(value: Any) -> int:
+        if type(value) is not int or abs(value) >= 2**256:
+            raise GraphQLError("BigInt must be a whole number of at most 256 bits.")
+        return value
+
+    @classmethod
+    def parse_literal(cls, node: Any, _variables: Any = None) -> int:
+        return cls.parse_value(int(node.value) if isinstance(node, IntValueNode) and len(node.value) < 80 else None)

@@ -11,7 +11,7 @@ from rest_framework.permissions import AllowAny
 from audit import selectors
 from audit.models import Entry
 from audit.permissions import IsAdministrator
-from audit.scalars import JSON, DateTime
+from audit.scalars import JSON, BigInt, DateTime
 from audit.serializers import EntriesQuerySerializer, ProofQuerySerializer
 
 PERMISSIONS = {
@@ -26,7 +26,7 @@ class AuditEntry(DjangoObjectType):
     """One change, as it was recorded."""
 
     id = graphene.ID(required=True, description="The receipt that the change's answer carried.")
-    seq = graphene.BigInt(description="Its number in the log; null until the sequencer numbered it.")
+    seq = BigInt(description="Its number in the log; null until the sequencer numbered it.")
     created_at = DateTime(required=True, description="When it was recorded.")
     action = graphene.String(required=True, description="What was done, dotted, such as accounts.user.created.")
     actor = graphene.String(required=True, description="Who did it, such as user:… or system:indexer.")
@@ -71,7 +71,7 @@ class AuditReceipt(graphene.ObjectType):
 class AuditCheckpoint(graphene.ObjectType):
     """The signed state of the log."""
 
-    tree_size = graphene.BigInt(required=True, description="How many entries it covers.")
+    tree_size = BigInt(required=True, description="How many entries it covers.")
     root_hash = graphene.String(required=True, description="The Merkle tree's root, in hexadecimal.")
     note = graphene.String(required=True, description="The signed note (C2SP tlog-checkpoint).")
     created_at = DateTime(required=True, description="When it was signed.")
@@ -86,7 +86,7 @@ class Query(graphene.ObjectType):
         actor=graphene.String(description="Who did it."),
         target=graphene.String(description="What it was done to."),
         request_id=graphene.String(description="The request it was part of."),
-        seq=graphene.BigInt(description="The entry's number."),
+        seq=BigInt(description="The entry's number."),
         since=DateTime(description="Not before this."),
         until=DateTime(description="Before this."),
         search=graphene.String(description="Words in the action, actor or target."),
@@ -99,9 +99,7 @@ class Query(graphene.ObjectType):
         description="The proof for a receipt (the Audit-Receipt header of a change's answer).",
         id=graphene.ID(required=True, description="The receipt."),
     )
-    audit_checkpoint = graphene.Field(
-        AuditCheckpoint, required=True, description="The log's last signed checkpoint."
-    )
+    audit_checkpoint = graphene.Field(AuditCheckpoint, required=True, description="The log's last signed checkpoint.")
 
     @staticmethod
     def resolve_audit_entries(root: Any, info: Any, **filters: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.permissions import AllowAny
 
 from accounts.permissions import IsAdmin, IsSignedIn
-from audit.scalars import DateTime
+from audit.scalars import BigInt, DateTime
 from elections import services
 from elections.models import Election as ElectionModel
 from elections.models import Finality as FinalityChoices
@@ -42,10 +42,14 @@ SCOPES = {
 }
 
 ElectionStatus = graphene.Enum.from_enum(
-    StatusChoices, name="ElectionStatus", description=lambda value: None if value is None else f"{value.label}."
+    StatusChoices,
+    name="ElectionStatus",
+    description=lambda value: "Where an election stands." if value is None else f"{value.label}.",
 )
 Finality = graphene.Enum.from_enum(
-    FinalityChoices, name="Finality", description=lambda value: None if value is None else f"{value.label}."
+    FinalityChoices,
+    name="Finality",
+    description=lambda value: "How safe a fact is from a reorg." if value is None else f"{value.label}.",
 )
 
 
@@ -70,7 +74,7 @@ class ElectionOrdering(graphene.Enum):
 class BlockTime(graphene.ObjectType):
     """A block and its time."""
 
-    block = graphene.BigInt(required=True, description="The block's number.")
+    block = BigInt(required=True, description="The block's number.")
     time = DateTime(description="When it came, or is expected to.")
     is_expected = graphene.Boolean(required=True, description="The block is yet to come; the time is an estimate.")
 
@@ -80,7 +84,7 @@ class OptionTally(graphene.ObjectType):
 
     option = graphene.Int(required=True, description="The choice, from 0.")
     label = graphene.String(description="From the metadata; null when there is none.")
-    votes = graphene.BigInt(required=True, description="How many votes.")
+    votes = BigInt(required=True, description="How many votes.")
 
 
 class ElectionMetadata(graphene.ObjectType):
@@ -94,7 +98,7 @@ class ElectionMetadata(graphene.ObjectType):
 class Fact(graphene.ObjectType):
     """Where on the chain a fact stands."""
 
-    block_number = graphene.BigInt(required=True, description="The block's number.")
+    block_number = BigInt(required=True, description="The block's number.")
     block_hash = graphene.String(required=True, description="The block's hash.")
     block_time = DateTime(required=True, description="The block's time.")
     tx_hash = graphene.String(required=True, description="The transaction's hash.")
@@ -130,7 +134,7 @@ class Election(graphene.ObjectType):
     """An election as its events and the chain's head say."""
 
     id = graphene.ID(required=True, description="Chain, contract and number: 31337-5fbdb231-1.")
-    chain_id = graphene.BigInt(required=True, description="The chain it is on.")
+    chain_id = BigInt(required=True, description="The chain it is on.")
     contract = graphene.String(required=True, description="The contract's address.")
     election_id = graphene.String(required=True, description="Its number on the contract, a decimal uint256.")
     title = graphene.String(description="From the metadata; null when there is none.")
@@ -138,11 +142,11 @@ class Election(graphene.ObjectType):
     finality = graphene.Field(Finality, required=True, description="Of the newest fact: how safe from a reorg.")
     start = graphene.Field(BlockTime, required=True, description="When voting opens.")
     end = graphene.Field(BlockTime, required=True, description="When voting closes.")
-    turnout = graphene.BigInt(required=True, description="How many votes were cast.")
+    turnout = BigInt(required=True, description="How many votes were cast.")
     tally = graphene.List(
         graphene.NonNull(OptionTally), required=True, description="Votes per option: seen so far, or as published."
     )
-    revision = graphene.BigInt(required=True, description="Grows with each change of any election.")
+    revision = BigInt(required=True, description="Grows with each change of any election.")
     metadata_hash = graphene.String(required=True, description="SHA-256 of the metadata's canonical JSON.")
     metadata = graphene.Field(ElectionMetadata, description="Null when nobody has brought a document that matches.")
     census_root = graphene.String(description="The root of who may vote.")
@@ -198,14 +202,14 @@ class Tally(graphene.ObjectType):
 
     is_published = graphene.Boolean(required=True, description="The contract published it; else votes seen so far.")
     finality = graphene.Field(Finality, required=True, description="How safe it is from a reorg.")
-    total = graphene.BigInt(required=True, description="All votes.")
+    total = BigInt(required=True, description="All votes.")
     options = graphene.List(graphene.NonNull(OptionTally), required=True, description="Votes per option.")
 
 
 class Turnout(graphene.ObjectType):
     """How many voted."""
 
-    votes = graphene.BigInt(required=True, description="How many votes were cast.")
+    votes = BigInt(required=True, description="How many votes were cast.")
     finality = graphene.Field(Finality, required=True, description="How safe the figure is from a reorg.")
     is_final = graphene.Boolean(required=True, description="Voting has closed.")
 
@@ -323,8 +327,8 @@ class NewElection(graphene.InputObjectType):
     """An election to be created on chain."""
 
     metadata = NewElectionMetadata(required=True, description="What it is about.")
-    start_block = graphene.BigInt(required=True, description="The first block in which votes count.")
-    end_block = graphene.BigInt(required=True, description="The block from which none counts any more.")
+    start_block = BigInt(required=True, description="The first block in which votes count.")
+    end_block = BigInt(required=True, description="The block from which none counts any more.")
     census_root = graphene.String(description="The root of who may vote, 0x and 64 digits.")
     verifier = graphene.String(description="The eligibility verifier's address; none: one vote per sender.")
 

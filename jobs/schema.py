@@ -9,7 +9,7 @@ from graphene_django import DjangoObjectType
 from rest_framework.exceptions import NotAuthenticated, PermissionDenied
 
 from accounts.permissions import IsSignedIn
-from audit.scalars import JSON, DateTime
+from audit.scalars import JSON, BigInt, DateTime
 from jobs.exceptions import JobNotFound, UnknownJobType
 from jobs.models import Job as JobModel
 from jobs.models import JobStatus as JobStatusChoices
@@ -22,15 +22,15 @@ SCOPES = {"jobs": "jobs:read", "job": "jobs:read", "start_job": "jobs:write", "c
 JobStatus = graphene.Enum.from_enum(
     JobStatusChoices,
     name="JobStatus",
-    description=lambda value: None if value is None else f"{value.label}.",
+    description=lambda value: "Where a job stands." if value is None else f"{value.label}.",
 )
 
 
 class JobProgress(graphene.ObjectType):
     """How far a job is."""
 
-    done = graphene.BigInt(required=True, description="Steps done.")
-    total = graphene.BigInt(description="Steps in all, where that is known.")
+    done = BigInt(required=True, description="Steps done.")
+    total = BigInt(description="Steps in all, where that is known.")
     message = graphene.String(required=True, description="What it is doing.")
 
 

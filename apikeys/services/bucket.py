@@ -62,6 +62,8 @@ class Decision:
     retry_after_seconds: int
     reset_seconds: int
     is_available: bool = True
+    # False: counted in this process's memory only.
+    is_shared: bool = True
 
     def headers(self) -> dict[str, str]:
         """Say it as `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10)."""
@@ -175,7 +177,7 @@ class Bucket:
         if settings.RATE_LIMIT_WITHOUT_REDIS.get(route_class, "refuse") == "refuse":
             return Decision(False, limit, 0, ceil(RETRY_SECONDS), ceil(RETRY_SECONDS), is_available=False)
         is_allowed, remaining, wait, reset = self.local.take(identity, limit, cost)
-        return Decision(is_allowed, limit, remaining, ceil(wait), ceil(reset))
+        return Decision(is_allowed, limit, remaining, ceil(wait), ceil(reset), is_shared=False)
 
 
 @lru_cache(maxsize=1)

@@ -95,6 +95,8 @@ def _start_writer() -> None:
     global _writer
     with _lock:
         if _writer is None or not _writer.is_alive():
+            if _writer is None:
+                atexit.register(_write_last)
             _writer = threading.Thread(target=_write_for_ever, name="apikeys-usage", daemon=True)
             _writer.start()
 
@@ -114,5 +116,9 @@ def _write_once() -> None:
         close_old_connections()
 
 
+def _write_last() -> None:
+    if settings.API_KEY_USAGE_FLUSH_SECONDS:
+        _write_once()
+
+
 os.register_at_fork(after_in_child=forget_usage)
-atexit.register(_write_once)

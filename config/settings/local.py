@@ -21,3 +21,5 @@ STORAGES = {
 }
 # Keys from one machine and a public constant, good enough to try everything with.
 ZK_ALLOW_DEVELOPMENT_KEYS = True
+GRAPHQL_INTROSPECTION = True
+GRAPHIQL = True
