@@ -1,0 +1,167 @@
+"""Django admin of the audit log: to read and to search, with the state of the last verification on top."""
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.db import connection
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.functional import cached_property
+from django.utils.html import format_html, format_html_join
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import RangeDateTimeFilter
+from unfold.decorators import display
+
+from audit.models import Anchor, Checkpoint, Entry, Export, Verification
+from audit.selectors import get_last_verification, get_log_state, list_entries
+
+ROOMS = ["accounts", "apikeys", "audit", "chain", "elections", "jobs", "notifications", "zk"]
+ESTIMATE_FROM = 50_000
+
+
+class ReadOnlyAdmin(ModelAdmin):
+    """An admin in which nothing can be added, changed or deleted."""
+
+    actions = None
+    list_per_page = 50
+    show_full_result_count = False
+    list_fullwidth = True
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class EstimatingPaginator(Paginator):
+    """Takes the planner's estimate for the count of a large, unfiltered log: counting all rows takes seconds."""
+
+    @cached_property
+    def count(self) -> int:
+        if not self.object_list.query.where:  # type: ignore[union-attr]
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = 'audit_entry'::regclass")
+                [estimate] = cursor.fetchone()
+            if estimate >= ESTIMATE_FROM:
+                return int(estimate)
+        return self.object_list.count()
+
+
+class RoomFilter(admin.SimpleListFilter):
+    title = "room"
+    parameter_name = "room"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, name) for name in ROOMS]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Entry]) -> QuerySet[Entry]:
+        return queryset.filter(action__startswith=f"{self.value()}.") if self.value() in ROOMS else queryset
+
+
+@admin.register(Entry)
+class EntryAdmin(ReadOnlyAdmin):
+    list_display = ["number", "created_at", "action", "actor", "target", "request_id"]
+    list_display_links = ["number", "created_at"]
+    list_filter = [RoomFilter, ("created_at", RangeDateTimeFilter)]
+    list_filter_submit = True
+    list_before_template = "audit/log_state.html"
+    list_select_related = ["leaf"]
+    search_fields = ["action", "actor", "target", "request_id"]
+    search_help_text = "Words in action, actor or target; or a number, a receipt or a request's id."
+    ordering = ["-id"]
+    paginator = EstimatingPaginator
+    fields = [
+        "number", "id", "created_at", "action", "actor", "target", "data", "request_id", "transaction",
+        "entry_hash", "canonical_bytes", "proof",
+    ]  # fmt: skip
+    readonly_fields = fields
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        state = {"log": get_log_state(), "verification": get_last_verification()}
+        return super().changelist_view(request, extra_context=state | (extra_context or {}))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Entry], search_term: str
+    ) -> tuple[QuerySet[Entry], bool]:
+        term = search_term.strip()
+        if term.isascii() and term.isdecimal() and len(term) < 19:
+            return queryset.filter(leaf__seq=int(term)), False
+        try:
+            return queryset.filter(pk=UUID(term)) | queryset.filter(request_id=term), False
+        except ValueError:
+            found = list_entries(filters={"search": term}).values("pk")
+            return (queryset.filter(pk__in=found) if term else queryset), False
+
+    @display(description="Number", ordering="id")
+    def number(self, entry: Entry) -> str:
+        return str(entry.leaf.seq) if hasattr(entry, "leaf") else "waiting"
+
+    @display(description="Hash")
+    def entry_hash(self, entry: Entry) -> str:
+        return bytes(entry.leaf.entry_hash).hex() if hasattr(entry, "leaf") else "–"
+
+    @display(description="Canonical bytes")
+    def canonical_bytes(self, entry: Entry) -> str:
+        return entry.leaf.body if hasattr(entry, "leaf") else "–"
+
+    @display(description="Proof")
+    def proof(self, entry: Entry) -> str:
+        if not hasattr(entry, "leaf"):
+            return "–"
+        return format_html('<a href="/audit/proof?id={}">inclusion proof</a>', entry.pk)
+
+
+@admin.register(Verification)
+class VerificationAdmin(ReadOnlyAdmin):
+    list_display = ["finished_at", "show_outcome", "tree_size", "count"]
+    list_filter = ["outcome"]
+    fields = ["started_at", "finished_at", "show_outcome", "tree_size", "show_findings"]
+    readonly_fields = fields
+
+    @display(description="Outcome", label={"Whole": "success", "Tampered": "danger", "Could Not Check": "warning"})
+    def show_outcome(self, verification: Verification) -> str:
+        return verification.get_outcome_display().title()
+
+    @display(description="Findings")
+    def count(self, verification: Verification) -> int:
+        return len(verification.findings)
+
+    @display(description="Findings")
+    def show_findings(self, verification: Verification) -> str:
+        rows = [(finding["place"], finding["message"]) for finding in verification.findings]
+        return format_html_join("", "<div><b>{}</b>: {}</div>", rows) if rows else "none"
+
+
+@admin.register(Checkpoint)
+class CheckpointAdmin(ReadOnlyAdmin):
+    list_display = ["tree_size", "created_at"]
+    fields = ["created_at", "tree_size", "note"]
+    readonly_fields = fields
+
+
+@admin.register(Export)
+class ExportAdmin(ReadOnlyAdmin):
+    list_display = ["name", "first_seq", "tree_size", "created_at"]
+    fields = ["name", "created_at", "first_seq", "tree_size"]
+    readonly_fields = fields
+
+
+@admin.register(Anchor)
+class AnchorAdmin(ReadOnlyAdmin):
+    list_display = ["tree_size", "chain_id", "contract", "transaction_hash", "created_at"]
+    fields = ["tree_size", "root", "chain_id", "contract", "transaction_hash", "created_at"]
+    readonly_fields = fields
+
+    @display(description="Transaction")
+    def transaction_hash(self, anchor: Anchor) -> str:
+        return "0x" + bytes(anchor.tx_hash).hex()
+
+    @display(description="Root")
+    def root(self, anchor: Anchor) -> str:
+        return "0x" + bytes(anchor.root_hash).hex()
