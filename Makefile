@@ -50,7 +50,10 @@ schema:  ## Write the OpenAPI schema again
 bench-indexer: install  ## Measure events a second beside a plain web3.py loop, and the lag to a socket
 	@$(BIN)/python -W ignore -m loadtest.bench_indexer
 
+bench-auth: install  ## Measure what a JWT costs a request, by kind of key and of credentials
+	@$(BIN)/python -W ignore -m loadtest.bench_auth
+
 bench-limits: install  ## Measure what the limiter costs, and count what it lets through
 	@$(BIN)/python -W ignore -m loadtest.bench_limits
 
-.PHONY: bench-indexer bench-limits help install run reset test test-fast lint format requirements contracts schema
+.PHONY: bench-auth bench-indexer bench-limits help install run reset test test-fast lint format requirements contracts schema

@@ -1,26 +1,44 @@
 """Reads and row locks of `accounts`."""
 
 import uuid
+from functools import lru_cache
 from typing import Any
 
-from django.db.models import Exists, Q, QuerySet, Value
+from django.db import connection
+from django.db.models import Q, QuerySet
 
-from accounts.models import ProviderToken, RefreshToken, RevokedToken, Role, SignIn, User
+from accounts.models import ProviderToken, RefreshToken, Role, SignIn, User
 
 
-def get_sign_in_of_token(*, sign_in_id: Any, user_id: str, jti: str) -> Any:
-    """Return the sign-in of an access token with its user and `is_token_revoked`, or None, in one query."""
+@lru_cache(maxsize=1)
+def sign_in_of_token_sql() -> str:
+    columns = [f's."{field.column}"' for field in SignIn._meta.concrete_fields]
+    columns += [f'u."{field.column}"' for field in User._meta.concrete_fields]
+    return (
+        f"SELECT EXISTS (SELECT 1 FROM accounts_revokedtoken r WHERE r.jti = %s), {', '.join(columns)}"  # noqa: S608
+        " FROM accounts_signin s JOIN accounts_user u ON u.id = s.user_id WHERE s.id = %s AND u.id = %s"
+    )
+
+
+def get_sign_in_of_token(*, sign_in_id: Any, user_id: str, jti: str) -> tuple[SignIn, bool] | None:
+    """Return the sign-in of an access token with its user, and whether the token was revoked, in one query.
+
+    Every request with a token asks this: written out, because the ORM takes ten times as long to build it.
+    """
     try:
         key, user_key = uuid.UUID(sign_in_id), uuid.UUID(user_id)
     except (ValueError, TypeError, AttributeError):
         return None
-    revoked = Exists(RevokedToken.objects.filter(jti=Value(jti)))
-    return (
-        SignIn.objects.select_related("user")
-        .filter(pk=key, user_id=user_key)
-        .annotate(is_token_revoked=revoked)
-        .first()
-    )
+    with connection.cursor() as cursor:
+        cursor.execute(sign_in_of_token_sql(), [jti, key, user_key])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    names = [field.attname for field in SignIn._meta.concrete_fields]
+    user_names = [field.attname for field in User._meta.concrete_fields]
+    sign_in = SignIn.from_db(connection.alias, names, row[1 : 1 + len(names)])
+    sign_in.user = User.from_db(connection.alias, user_names, row[1 + len(names) :])
+    return sign_in, row[0]
 
 
 def get_sign_in(sign_in_id: Any) -> SignIn | None:

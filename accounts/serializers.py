@@ -29,6 +29,10 @@ class RefreshSerializer(StrictSerializer):
     refresh_token = serializers.CharField(required=False, max_length=200)
 
 
+class RevokeSerializer(StrictSerializer):
+    token = serializers.CharField(max_length=4096, help_text="An access token or a refresh token")
+
+
 class TokenPairSerializer(serializers.Serializer):
     access_token = serializers.CharField()
     token_type = serializers.CharField()

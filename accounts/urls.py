@@ -10,6 +10,7 @@ urlpatterns = [
     path("auth/callback", views.CallbackView.as_view(), name="oidc_authentication_callback"),
     path("auth/logout", views.LogoutView.as_view(), name="oidc_logout"),
     path("auth/refresh", views.RefreshView.as_view(), name="auth_refresh"),
+    path("auth/revoke", views.RevokeView.as_view(), name="auth_revoke"),
     path("auth/me", views.MeView.as_view(), name="auth_me"),
     path("auth/backchannel-logout", views.BackchannelLogoutView.as_view(), name="auth_backchannel_logout"),
     path(".well-known/jwks.json", views.JwksView.as_view(), name="jwks"),

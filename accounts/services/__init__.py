@@ -15,7 +15,7 @@ from accounts.services.keys import generate_signing_key, published_jwks
 from accounts.services.metrics import read_admin_metrics
 from accounts.services.provider_tokens import read_id_token, reseal_provider_tokens
 from accounts.services.providers import get_metadata, get_provider, get_provider_of_issuer, list_providers
-from accounts.services.refresh_tokens import issue_refresh_token, purge_expired, rotate_refresh_token
+from accounts.services.refresh_tokens import issue_refresh_token, purge_expired, revoke_token, rotate_refresh_token
 from accounts.services.sign_ins import complete_sign_in, record_password_sign_in, record_refusal
 from accounts.services.silent_refresh import ensure_fresh
 from accounts.services.users import (
@@ -60,6 +60,7 @@ __all__ = [
     "record_refusal",
     "reseal_provider_tokens",
     "revoke_access_token",
+    "revoke_token",
     "rotate_refresh_token",
     "update_user",
 ]

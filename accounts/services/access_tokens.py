@@ -94,12 +94,13 @@ def check_access_token(token: str | bytes) -> tuple[User, Mapping[str, Any]]:
     Nothing is cached: a revoked token, a revoked sign-in and a deactivated user fail at once.
     """
     claims = read_access_token(token).payload
-    sign_in = get_sign_in_of_token(sign_in_id=claims.get("sid"), user_id=claims["sub"], jti=claims["jti"])
-    if sign_in is None:
+    found = get_sign_in_of_token(sign_in_id=claims.get("sid"), user_id=claims["sub"], jti=claims["jti"])
+    if found is None:
         raise InvalidToken
+    sign_in, is_revoked = found
     if not sign_in.user.is_active:
         raise UserDeactivated
-    if sign_in.is_token_revoked or sign_in.revoked_at is not None or sign_in.expires_at <= timezone.now():
+    if is_revoked or sign_in.revoked_at is not None or sign_in.expires_at <= timezone.now():
         raise TokenRevoked
     return sign_in.user, claims
 

@@ -5,13 +5,15 @@ import secrets
 from datetime import timedelta
 
 from django.conf import settings
+from django.contrib.sessions.backends.db import SessionStore
 from django.db import transaction
 from django.utils import timezone
+from rest_framework.exceptions import AuthenticationFailed
 
 from accounts.exceptions import InvalidToken, RefreshTokenReused, TokenExpired, TokenRevoked, UserDeactivated
 from accounts.models import ProviderToken, RefreshToken, RevokedToken, SignIn
 from accounts.selectors import get_refresh_token, lock_refresh_token
-from accounts.services.access_tokens import issue_access_token
+from accounts.services.access_tokens import check_access_token, issue_access_token, revoke_access_token
 from accounts.services.actors import actor_of
 from accounts.services.endings import end_sign_in
 from accounts.services.silent_refresh import ensure_fresh
@@ -87,10 +89,30 @@ def record_reuse(sign_in: SignIn) -> None:
     end_sign_in(sign_in=sign_in, because="refresh_token_reused", actor="system:accounts")
 
 
+def revoke_token(*, token: str) -> None:
+    """Revoke a token that its holder gives up (RFC 7009): an access token by its `jti`, a refresh token's sign-in.
+
+    A token that is not valid any more needs nothing; the caller is told nothing about it.
+    """
+    if token.startswith(PREFIX):
+        row = get_refresh_token(digest_of(token))
+        if row is not None:
+            end_sign_in(sign_in=row.sign_in, because="token_revoked")
+        return
+    try:
+        user, claims = check_access_token(token)
+    except AuthenticationFailed:
+        return
+    with transaction.atomic():
+        revoke_access_token(claims=claims)
+        record(action="accounts.token.revoked", actor=actor_of(user), target=f"sign_in:{claims['sid']}")
+
+
 @transaction.atomic
 def purge_expired() -> dict[str, int]:
-    """Erase what has run out: refresh tokens, revoked `jti`s, and the provider's tokens of sign-ins that are over."""
+    """Erase what has run out: sessions, refresh tokens, revoked `jti`s, provider's tokens of sign-ins that are over."""
     now = timezone.now()
+    SessionStore.clear_expired()
     counts = {
         "refresh_tokens": RefreshToken.objects.filter(sign_in__expires_at__lt=now).delete()[0],
         "revoked_tokens": RevokedToken.objects.filter(expires_at__lt=now).delete()[0],

@@ -277,6 +277,18 @@ def test_logout_ends_session_and_tokens(client, oidc):
     assert "accounts.signed_out" in actions()
 
 
+def test_a_revoked_access_token_falls_alone_and_a_refresh_token_with_its_family(client, oidc):
+    pair = sign_in(client, response="token").json()
+    again = client.post("/auth/refresh", {"refresh_token": pair["refresh_token"]}, "application/json").json()
+    assert client.post("/auth/revoke", {"token": pair["access_token"]}, "application/json").status_code == 200
+    assert client.get("/auth/me", headers=bearer_of(pair["access_token"])).json()["code"] == "token_revoked"
+    assert client.get("/auth/me", headers=bearer_of(again["access_token"])).status_code == 200
+    for token in (again["refresh_token"], "unknown", "psr_unknown"):
+        assert client.post("/auth/revoke", {"token": token}, "application/json").status_code == 200
+    assert client.get("/auth/me", headers=bearer_of(again["access_token"])).json()["code"] == "token_revoked"
+    assert client.post("/auth/revoke", {"token": ["x"]}, "application/json").status_code == 400
+
+
 def test_keys_roll_while_running(client, oidc, settings):
     settings.OIDC_JWKS_REFETCH_SECONDS = 10
     sign_in(client)

@@ -26,6 +26,7 @@ from accounts.serializers import (
     LogoutSerializer,
     MeSerializer,
     RefreshSerializer,
+    RevokeSerializer,
     TokenPairSerializer,
 )
 from accounts.services import (
@@ -37,6 +38,7 @@ from accounts.services import (
     issue_access_token,
     published_jwks,
     read_id_token,
+    revoke_token,
     rotate_refresh_token,
 )
 from accounts.services.access_tokens import AccessToken
@@ -118,6 +120,23 @@ class LogoutView(APIView):
         EmptySerializer(data=request.data).is_valid(raise_exception=True)
         url = sign_out(request._request, sign_in_of(request))
         return Response({"provider_logout_url": url}, headers={"Cache-Control": "no-store"})
+
+
+class RevokeView(PublicView):
+    """Takes back an access token alone, or a refresh token with its whole sign-in."""
+
+    @extend_schema(
+        operation_id="auth_revoke",
+        tags=["Authentication"],
+        request=RevokeSerializer,
+        responses={200: OpenApiResponse(description="The token is worth nothing (any more).")},
+    )
+    def post(self, request: Request) -> Response:
+        limit(request._request, group="revoke", rate="60/m")
+        serializer = RevokeSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        revoke_token(token=serializer.validated_data["token"])
+        return Response(status=status.HTTP_200_OK, headers={"Cache-Control": "no-store"})
 
 
 def sign_out(request: Any, sign_in: SignIn | None) -> str | None:
