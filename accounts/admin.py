@@ -59,7 +59,8 @@ class UserAdmin(StaffAdmin):
         return super().has_delete_permission(request, obj) and (obj is None or obj.deleted_at is None)
 
     def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        if db_field.name == "role" and request.resolver_match and request.resolver_match.url_name.endswith("_add"):
+        match = request.resolver_match
+        if db_field.name == "role" and match and str(match.url_name).endswith("_add"):
             kwargs["choices"] = [(Role.VIEWER, Role.VIEWER.label), (Role.ADMIN, Role.ADMIN.label)]
         return super().formfield_for_choice_field(db_field, request, **kwargs)
 
@@ -129,7 +130,7 @@ class UserAdmin(StaffAdmin):
 
 def acting(request: HttpRequest) -> User:
     """Return the session's user as a row, not the lazy object around it."""
-    return User.objects.get(pk=request.user.pk)
+    return User.objects.get(pk=str(request.user.pk))
 
 
 def refuse(request: Any, obj: Any, error: APIException) -> None:
@@ -154,7 +155,7 @@ class SignInAdmin(ReadOnlyAdmin):
     search_fields = ["id", "user__email", "subject"]
     list_select_related = ["user"]
     date_hierarchy = "created_at"
-    actions = ["end"]
+    actions = ["end"]  # type: ignore[assignment]
 
     @display(description="State", label={"live": "success", "revoked": "danger", "over": "warning"})
     def show_state(self, sign_in: SignIn) -> str:

@@ -28,7 +28,8 @@ def problem(error: APIException) -> JsonResponse:
     if isinstance(error, AuthenticationFailed | NotAuthenticated):
         sent = ', error="invalid_token"' if isinstance(error, AuthenticationFailed) else ""
         error.auth_header = CHALLENGE + sent  # type: ignore[union-attr]
-    answer = api_settings.EXCEPTION_HANDLER(error, {})
+    handler: Any = api_settings.EXCEPTION_HANDLER
+    answer = handler(error, {})
     response = JsonResponse(answer.data, status=answer.status_code, content_type=answer.content_type)
     for name in ("WWW-Authenticate", "Retry-After"):
         if name in answer.headers:

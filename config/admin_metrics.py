@@ -125,7 +125,7 @@ def workers() -> dict[str, Any]:
     known: dict[str, Any] | None = cache.get("admin-metrics:workers")
     if known is None:
         answers = current_app.control.ping(timeout=0.5)
-        names = sorted(name for answer in answers for name in answer)
+        names = sorted(name for answer in answers or [] for name in answer)
         known = {"online": len(names), "names": names}
         cache.set("admin-metrics:workers", known, WORKERS_SECONDS)
     return known

@@ -60,7 +60,9 @@ def parse_providers(entries: list[dict[str, Any]]) -> dict[str, Provider]:
             raise ImproperlyConfigured(
                 f"{where} needs name, issuer and client_id, and takes {', '.join(sorted(known))}"
             )
-        values = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()
+        }
         provider = Provider(**values)
         if not re.fullmatch(r"[a-z0-9-]{1,50}", provider.name) or provider.name in providers:
             raise ImproperlyConfigured(f"{where}: the name must be unique, of small letters, digits and hyphens")

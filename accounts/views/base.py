@@ -15,7 +15,7 @@ from accounts.exceptions import TooManyAttempts
 class PublicView(APIView):
     """A view that asks for no credentials, and whose refusals are 401 with a challenge all the same."""
 
-    authentication_classes = ()
+    authentication_classes: Any = ()
     permission_classes = (AllowAny,)
 
     def get_authenticate_header(self, request: Request) -> str:

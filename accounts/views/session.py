@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 
 from accounts.authentication import SessionAuthentication
 from accounts.exceptions import LogoutTokenRefused, ProviderUnavailable, SignInRefused, UnknownProvider
-from accounts.models import SignIn, User
+from accounts.models import SignIn
 from accounts.selectors import get_current_provider_token, get_sign_in
 from accounts.serializers import (
     EmptySerializer,
@@ -53,7 +53,7 @@ class MeView(APIView):
 
     @extend_schema(operation_id="auth_me", tags=["Authentication"], responses=MeSerializer)
     def get(self, request: Request) -> Response:
-        user: User = request.user
+        user: Any = request.user
         sign_in = sign_in_of(request)
         token = get_current_provider_token(sign_in.pk) if sign_in else None
         body = {
@@ -86,7 +86,7 @@ class SessionUnlessToken(SessionAuthentication):
 class RefreshView(PublicView):
     """Trades a refresh token for a new pair; a browser's session (with its CSRF token) gets an access token."""
 
-    authentication_classes = (SessionUnlessToken,)
+    authentication_classes: Any = (SessionUnlessToken,)
 
     @extend_schema(
         operation_id="auth_refresh",
@@ -177,7 +177,8 @@ class BackchannelLogoutView(PublicView):
     )
     def post(self, request: Request) -> Response:
         limit(request._request, group="backchannel", rate="300/m")
-        tokens = request.data.getlist("logout_token")
+        data: Any = request.data
+        tokens = data.getlist("logout_token")
         if len(tokens) != 1 or len(tokens[0]) > LONGEST_LOGOUT_TOKEN:
             raise LogoutTokenRefused("logout_token_missing", "One logout token is needed.")
         provider = get_provider_of_issuer(claimed_issuer(tokens[0]))

@@ -61,12 +61,13 @@ def redirect_uri() -> str:
 class StartSignIn(OIDCAuthenticationRequestView):
     """mozilla-django-oidc's start of a sign-in, for one of several providers."""
 
-    provider: Provider | None = None
+    # `as_view` takes only what the class names.
+    provider: Provider = None  # type: ignore[assignment]
 
     def __init__(self, *, provider: Provider, **kwargs: Any) -> None:
         # Not the parent's, which reads the one provider of the settings.
         View.__init__(self, **kwargs)
-        self.provider: Provider = provider
+        self.provider = provider
         self.OIDC_OP_AUTH_ENDPOINT = get_metadata(provider)["authorization_endpoint"]
         self.OIDC_RP_CLIENT_ID = provider.client_id
 

@@ -36,7 +36,7 @@ class StaffLoginView(View):
             # By the name that is tried as well: many addresses guess at one account together.
             limit(request, group="password.name", rate="5/m", key="post:username")
         except TooManyAttempts as error:
-            record_refusal(code=error.get_codes())
+            record_refusal(code=error.default_code)
             page = self.page(request, AuthenticationForm(request), failure=str(error.detail), status=429)
             page["Retry-After"] = str(error.wait)
             return page

@@ -37,7 +37,7 @@ AUTH_REFRESH_TOKEN_HOURS: int = env.int("AUTH_REFRESH_TOKEN_HOURS", 12)
 
 # eID providers, the default first: a JSON list of {"name", "issuer", "client_id", "client_secret", "label", "scope",
 # "algorithms", "token_endpoint_auth_method", "acr_values", "extra_params"}, of which the first three are required.
-OIDC_PROVIDERS: list[dict[str, Any]] = env.json("OIDC_PROVIDERS", [])
+OIDC_PROVIDERS: Any = env.json("OIDC_PROVIDERS", [])
 # For the local provider; production turns it off.
 OIDC_ALLOW_HTTP_ON_LOOPBACK = True
 # The deadline of one exchange with a provider.

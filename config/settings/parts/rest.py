@@ -28,6 +28,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
+    "ENUM_NAME_OVERRIDES": {"RoleEnum": "accounts.models.Role.choices"},
     "TAGS": [
         {"name": "Elections", "description": "Elections, their census and their tallies"},
         {"name": "Authentication", "description": "Sign-in with an eID, tokens"},
