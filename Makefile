@@ -53,6 +53,12 @@ bench-indexer: install  ## Measure events a second beside a plain web3.py loop, 
 bench-auth: install  ## Measure what a JWT costs a request, by kind of key and of credentials
 	@$(BIN)/python -W ignore -m loadtest.bench_auth
 
+graphql-types: install  ## Write docs/schema.graphql and its types for Python and TypeScript again
+	@$(BIN)/python -m config.graphql.write_types
+
+bench-graphql: install  ## Measure GraphQL's 50-election query against the REST list
+	@$(BIN)/python -W ignore -m loadtest.bench_graphql
+
 bench-limits: install  ## Measure what the limiter costs, and count what it lets through
 	@$(BIN)/python -W ignore -m loadtest.bench_limits
 

@@ -5,6 +5,7 @@ from django.contrib import admin
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerSplitView
 
+from config.graphql.graphiql import graphiql, graphiql_asset
 from config.graphql.views import graphql
 from config.metrics import metrics
 from config.views import healthz, readyz
@@ -20,6 +21,8 @@ urlpatterns = [
     path("api/docs", with_readers_styles(SpectacularSwaggerSplitView.as_view(url_name="schema")), name="docs"),
     path("api/redoc", with_readers_styles(SpectacularRedocView.as_view(url_name="schema")), name="redoc"),
     path("graphql", graphql, name="graphql"),
+    path("graphiql", graphiql, name="graphiql"),
+    path("graphiql/<str:name>", graphiql_asset, name="graphiql-asset"),
     path("", include("accounts.urls")),
     path("", include("apikeys.urls")),
     path("", include("jobs.urls")),

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import uuid
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from accounts.tests.factories import UserFactory, bearer
 from apikeys.tests.factories import api_key, make_key
 from audit.models import Entry
 from audit.services import record, sequence_all
+from config.graphql import write_types
 from config.graphql.views import hot_answers, persisted_documents
 from config.schema import PERMISSIONS, SCOPES, guard_root_fields, schema
 from config.tests.graphql import ask, codes_of, data_of, snake
@@ -469,11 +471,31 @@ def test_everything_is_described():
     assert undescribed == []
 
 
-def test_the_committed_schema_is_this_one(settings):
-    from config.graphql.sdl import sdl
+def test_the_committed_schema_and_types_are_those_of_the_code(tmp_path):
+    write_types.write(tmp_path)
+    assert write_types.stale(tmp_path) == [], "run `make graphql-types`"
+    compile((tmp_path / write_types.PYTHON).read_text(), "schema_types.py", "exec")
 
-    committed = (Path(settings.BASE_DIR) / "docs" / "schema.graphql").read_text()
-    assert committed == sdl(), "run `make graphql-types`"
+
+def test_graphiql_is_there_only_where_it_is_on(client, settings):
+    assert client.get("/graphiql").status_code == 404
+    assert client.get("/graphiql/start.js").status_code == 404
+    settings.GRAPHIQL = True
+    page = client.get("/graphiql")
+    assert "//" not in re.sub(r"<!doctype html>", "", page.content.decode())  # no outside asset
+    assert "script-src" not in page["Content-Security-Policy"]  # hence 'self'
+    for name in re.findall(r"/graphiql/([a-z.-]+)", page.content.decode()):
+        assert client.get(f"/graphiql/{name}").status_code == 200
+    assert client.get("/graphiql/settings.py").status_code == 404
+
+
+def test_production_has_neither_graphiql_nor_introspection():
+    import config.settings.base as base
+
+    assert base.GRAPHIQL is False
+    assert base.GRAPHQL_INTROSPECTION is False
+    production = (Path(base.BASE_DIR) / "config" / "settings" / "production.py").read_text()
+    assert "GRAPHI" not in production
 
 
 def test_persisted_ids_are_the_hashes_of_their_texts():

@@ -39,6 +39,7 @@ RATE_LIMIT: str = env.str("RATE_LIMIT", "60/60", validate=is_limit)
 RATE_LIMIT_ROUTES: list[str] = [
     "/healthz=none",
     "/static/=none",
+    "/graphiql=600/60",
     "/readyz=600/60",
     "/metrics=600/60",
     "/$=600/60",
