@@ -101,3 +101,9 @@ class JobFilterSerializer(serializers.Serializer):
     type = serializers.CharField(max_length=100, required=False)
     cursor = serializers.CharField(required=False, help_text="From `next` or `previous` of another page.")
     page_size = serializers.IntegerField(min_value=1, max_value=200, required=False)
+
+
+class JobPageSerializer(serializers.Serializer):
+    next = serializers.URLField(allow_null=True)
+    previous = serializers.URLField(allow_null=True)
+    results = JobSummarySerializer(many=True)

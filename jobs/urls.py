@@ -1,6 +1,6 @@
 """REST routes of `jobs`."""
 
-from django.urls import path, re_path
+from django.urls import path
 
 from jobs.views import JobListView, JobStartView, JobTypeListView, JobView
 
@@ -8,5 +8,5 @@ urlpatterns = [
     path("jobs", JobListView.as_view(), name="jobs"),
     path("jobs/types", JobTypeListView.as_view(), name="job-types"),
     path("jobs/<uuid:job_id>", JobView.as_view(), name="job"),
-    re_path(r"^jobs/(?P<type>[a-z_]+(?:\.[a-z_]+)+)$", JobStartView.as_view(), name="start-job"),
+    path("jobs/<str:type>", JobStartView.as_view(), name="start-job"),
 ]

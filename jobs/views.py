@@ -17,7 +17,13 @@ from accounts.permissions import IsSignedIn
 from jobs.exceptions import UnknownJobType
 from jobs.models import Job
 from jobs.selectors import get_job, list_jobs
-from jobs.serializers import JobFilterSerializer, JobSerializer, JobSummarySerializer, JobTypeSerializer
+from jobs.serializers import (
+    JobFilterSerializer,
+    JobPageSerializer,
+    JobSerializer,
+    JobSummarySerializer,
+    JobTypeSerializer,
+)
 from jobs.services import cancel, get_job_type, list_job_types, start
 
 IDEMPOTENCY_KEY = OpenApiParameter(
@@ -38,12 +44,13 @@ class JobPagination(CursorPagination):
 
 class JobListView(APIView):
     permission_classes = [IsSignedIn]
+    api_key_scopes = {"GET": "jobs:read"}
 
     @extend_schema(
         tags=["Jobs"],
         operation_id="list_jobs",
         parameters=[JobFilterSerializer],
-        responses={200: JobSummarySerializer(many=True)},
+        responses={200: JobPageSerializer},
     )
     def get(self, request: Request) -> Response:
         """List your jobs, newest first; administrators see everyone's."""
@@ -61,6 +68,7 @@ class JobListView(APIView):
 
 class JobTypeListView(APIView):
     permission_classes = [IsSignedIn]
+    api_key_scopes = {"GET": "jobs:read"}
 
     @extend_schema(tags=["Jobs"], operation_id="list_job_types", responses={200: JobTypeSerializer(many=True)})
     def get(self, request: Request) -> Response:
@@ -72,6 +80,7 @@ class JobTypeListView(APIView):
 
 class JobStartView(APIView):
     permission_classes = [IsSignedIn]
+    api_key_scopes = {"POST": "jobs:write"}
 
     @extend_schema(
         tags=["Jobs"],
@@ -107,6 +116,7 @@ class JobStartView(APIView):
 
 class JobView(APIView):
     permission_classes = [IsSignedIn]
+    api_key_scopes = {"GET": "jobs:read", "DELETE": "jobs:write"}
 
     @extend_schema(tags=["Jobs"], operation_id="get_job", responses={200: JobSerializer})
     def get(self, request: Request, job_id: uuid.UUID) -> Response:

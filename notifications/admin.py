@@ -162,7 +162,7 @@ class NotificationAdmin(ReadOnlyAdmin):
             if form.is_valid():
                 event = form.cleaned_data["event"]
                 try:
-                    row = send_test(by=cast(User, request.user), payload=sample_payload(event), **form.cleaned_data)
+                    row = send_test(by=request.user, payload=sample_payload(event), **form.cleaned_data)
                     messages.success(request, f"Queued for {row.address}.")
                     return HttpResponseRedirect(reverse("admin:notifications_notification_change", args=[row.pk]))
                 except APIException as error:
@@ -172,7 +172,7 @@ class NotificationAdmin(ReadOnlyAdmin):
         chosen = form.cleaned_data if form.is_bound and form.is_valid() else form.initial
         if form.is_bound and not form.is_valid():
             chosen = {name: field.initial for name, field in form.fields.items()}
-        choices = {name: field.choices for name, field in form.fields.items()}
+        choices = {name: cast(forms.ChoiceField, field).choices for name, field in form.fields.items()}
         return self.page(request, "templates.html", "Templates", {"chosen": chosen, "choices": choices})
 
     def sample_page(self, request: HttpRequest) -> HttpResponse:
@@ -226,7 +226,7 @@ class NotificationAdmin(ReadOnlyAdmin):
 
 
 def read_mail(file: Path) -> EmailMessage:
-    return cast(EmailMessage, BytesParser(policy=policy.default).parsebytes(file.read_bytes()))
+    return BytesParser(policy=policy.default).parsebytes(file.read_bytes())
 
 
 @admin.register(Announcement)

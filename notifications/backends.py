@@ -8,7 +8,7 @@ from anymail.exceptions import AnymailNotSupportedWarning
 from anymail.message import AnymailRecipientStatus
 
 
-class SendGridBackend(sendgrid.EmailBackend):  # type: ignore[misc]
+class SendGridBackend(sendgrid.EmailBackend):
     """anymail's backend, which still ships though its maintainers no longer test it against SendGrid (ADR 0024).
 
     Our notification id travels as a custom argument, so anymail's own random id is left out; the provider's id is

@@ -122,7 +122,7 @@ class NotificationStatusSerializer(serializers.ModelSerializer):
         choices=["queued", "sent", "failed", "delivered", "bounced"], source="public_status"
     )
     is_outcome_unknown = serializers.SerializerMethodField()
-    errors = serializers.SerializerMethodField()
+    errors = serializers.SerializerMethodField()  # type: ignore[assignment]
 
     class Meta:
         model = Notification
@@ -148,3 +148,9 @@ class NotificationStatusSerializer(serializers.ModelSerializer):
     @extend_schema_field(NotificationErrorSerializer(many=True))
     def get_errors(self, notification: Notification) -> list[dict[str, Any]]:
         return list(notification.errors)
+
+
+class NotificationPageSerializer(serializers.Serializer):
+    next = serializers.URLField(allow_null=True)
+    previous = serializers.URLField(allow_null=True)
+    results = NotificationStatusSerializer(many=True)

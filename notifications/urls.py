@@ -1,6 +1,6 @@
 """REST routes of `notifications`."""
 
-from django.urls import path, re_path
+from django.urls import path
 
 from notifications import views
 
@@ -11,9 +11,9 @@ urlpatterns = [
     path("notifications/subscriptions", views.SubscriptionListView.as_view(), name="subscriptions"),
     path("notifications/subscriptions/<int:subscription_id>", views.SubscriptionView.as_view(), name="subscription"),
     path("notifications/contacts", views.ContactListView.as_view(), name="contacts"),
-    re_path(r"^notifications/contacts/(?P<channel>email|sms)$", views.ContactView.as_view(), name="contact"),
-    re_path(
-        r"^notifications/contacts/(?P<channel>email|sms)/confirm$",
+    path("notifications/contacts/<str:channel>", views.ContactView.as_view(), name="contact"),
+    path(
+        "notifications/contacts/<str:channel>/confirm",
         views.ContactConfirmView.as_view(),
         name="confirm-contact",
     ),

@@ -1,6 +1,7 @@
 """REST doors of `notifications`, the unsubscribe page, and the providers' webhooks."""
 
 import uuid
+from collections.abc import Mapping
 from typing import Any, cast
 
 from django.http import HttpRequest, HttpResponse
@@ -8,7 +9,7 @@ from django.shortcuts import render
 from django.utils import translation
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import status
 from rest_framework.pagination import CursorPagination
 from rest_framework.parsers import FormParser
@@ -33,6 +34,7 @@ from notifications.serializers import (
     CodeSerializer,
     ContactSerializer,
     EmailContactSerializer,
+    NotificationPageSerializer,
     NotificationStatusSerializer,
     PreferencesSerializer,
     SmsContactSerializer,
@@ -63,6 +65,13 @@ def valid(serializer_class: Any, data: Any) -> dict[str, Any]:
     return dict(serializer.validated_data)
 
 
+def known(channel: str) -> Channel:
+    """Read a channel from an address; one that we do not have is not found."""
+    if channel not in Channel.values:
+        raise ContactNotFound
+    return Channel(channel)
+
+
 def person(request: Request) -> User:
     return cast(User, request.user)
 
@@ -76,11 +85,16 @@ class NotificationPagination(CursorPagination):
 
 class NotificationListView(APIView):
     permission_classes = [IsSignedIn]
+    api_key_scopes = {"GET": "notifications:read"}
 
     @extend_schema(
         tags=["Notifications"],
         operation_id="list_notifications",
-        responses={200: NotificationStatusSerializer(many=True)},
+        parameters=[
+            OpenApiParameter("cursor", str, description="From `next` or `previous` of another page."),
+            OpenApiParameter("page_size", int, description="At most 200."),
+        ],
+        responses={200: NotificationPageSerializer},
     )
     def get(self, request: Request) -> Response:
         """List what was sent to you, newest first; administrators see everyone's."""
@@ -91,6 +105,7 @@ class NotificationListView(APIView):
 
 class NotificationStatusView(APIView):
     permission_classes = [IsSignedIn]
+    api_key_scopes = {"GET": "notifications:read"}
 
     @extend_schema(
         tags=["Notifications"], operation_id="get_notification_status", responses={200: NotificationStatusSerializer}
@@ -103,6 +118,7 @@ class NotificationStatusView(APIView):
 
 class PreferencesView(APIView):
     permission_classes = [IsSignedIn]
+    api_key_scopes = {"GET": "notifications:read", "PUT": "notifications:write"}
 
     @extend_schema(tags=["Notifications"], operation_id="get_preferences", responses={200: PreferencesSerializer})
     def get(self, request: Request) -> Response:
@@ -123,6 +139,7 @@ class PreferencesView(APIView):
 
 class SubscriptionListView(APIView):
     permission_classes = [IsSignedIn]
+    api_key_scopes = {"GET": "notifications:read", "POST": "notifications:write"}
 
     @extend_schema(
         tags=["Notifications"], operation_id="list_subscriptions", responses={200: SubscriptionSerializer(many=True)}
@@ -152,6 +169,7 @@ class SubscriptionListView(APIView):
 
 class SubscriptionView(APIView):
     permission_classes = [IsSignedIn]
+    api_key_scopes = {"GET": "notifications:read", "PUT": "notifications:write", "DELETE": "notifications:write"}
 
     @extend_schema(tags=["Notifications"], operation_id="get_subscription", responses={200: SubscriptionSerializer})
     def get(self, request: Request, subscription_id: int) -> Response:
@@ -180,6 +198,7 @@ class SubscriptionView(APIView):
 
 class ContactListView(APIView):
     permission_classes = [IsSignedIn]
+    api_key_scopes = {"GET": "notifications:read"}
 
     @extend_schema(tags=["Notifications"], operation_id="list_contacts", responses={200: ContactSerializer(many=True)})
     def get(self, request: Request) -> Response:
@@ -189,6 +208,7 @@ class ContactListView(APIView):
 
 class ContactView(APIView):
     permission_classes = [IsSignedIn]
+    api_key_scopes = {"GET": "notifications:read", "PUT": "notifications:write", "DELETE": "notifications:write"}
 
     @extend_schema(
         tags=["Notifications"],
@@ -198,20 +218,20 @@ class ContactView(APIView):
     )
     def put(self, request: Request, channel: str) -> Response:
         """Set an address: a code is sent there, and nothing else until you confirm it (the opt-in for SMS)."""
-        values = valid(CONTACT_SERIALIZERS[Channel(channel)], request.data)
+        values = valid(CONTACT_SERIALIZERS[known(channel)], request.data)
         saved = save_contact(user=person(request), channel=channel, **values)
         return Response(ContactSerializer(saved).data, status=status.HTTP_202_ACCEPTED)
 
     @extend_schema(tags=["Notifications"], operation_id="remove_contact", responses={204: None})
     def delete(self, request: Request, channel: str) -> Response:
         """Forget an address; for SMS this opts you out."""
-        remove_contact(user=person(request), channel=channel)
+        remove_contact(user=person(request), channel=known(channel))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @extend_schema(tags=["Notifications"], operation_id="get_contact", responses={200: ContactSerializer})
     def get(self, request: Request, channel: str) -> Response:
         """Show your address for a channel."""
-        found = list_contacts(user=person(request)).filter(channel=channel).first()
+        found = list_contacts(user=person(request)).filter(channel=known(channel)).first()
         if found is None:
             raise ContactNotFound
         return Response(ContactSerializer(found).data)
@@ -219,6 +239,7 @@ class ContactView(APIView):
 
 class ContactConfirmView(APIView):
     permission_classes = [IsSignedIn]
+    api_key_scopes = {"POST": "notifications:write"}
 
     @extend_schema(
         tags=["Notifications"],
@@ -228,7 +249,7 @@ class ContactConfirmView(APIView):
     )
     def post(self, request: Request, channel: str) -> Response:
         """Confirm an address by the code that was sent there."""
-        confirmed = confirm_contact(user=person(request), channel=channel, **valid(CodeSerializer, request.data))
+        confirmed = confirm_contact(user=person(request), channel=known(channel), **valid(CodeSerializer, request.data))
         return Response(ContactSerializer(confirmed).data)
 
 
@@ -278,7 +299,7 @@ class TwilioWebhookView(APIView):
         take_twilio_status(
             notification_id=notification_id,
             path=request.get_full_path(),
-            values=request.data,
+            values=cast(Mapping[str, Any], request.data),
             signature=request.headers.get("X-Twilio-Signature", ""),
         )
         return Response(status=status.HTTP_204_NO_CONTENT)

@@ -115,7 +115,7 @@ def why_not(notification: Notification) -> str:
         return "expired"
     if notification.event not in ELECTION_EVENTS:
         return ""
-    user = User.objects.filter(pk=notification.user_id).first()
+    user = User.objects.filter(pk=notification.user_id).first() if notification.user_id else None
     if user is None or not user.is_active:
         return "person_gone"
     contact = Contact.objects.filter(user=user, channel=notification.channel).first()

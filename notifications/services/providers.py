@@ -183,7 +183,7 @@ class Files:
         path = self.path(notification)
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".part")
-        unfinished.write_bytes(email_of(notification, rendered).message().as_bytes(linesep="\r\n"))
+        unfinished.write_bytes(email_of(notification, rendered).message().as_bytes())
         unfinished.rename(path)
         return path.name
 

@@ -32,8 +32,8 @@ def provider_states() -> dict[str, dict[str, Any]]:
     }
     states: dict[str, dict[str, Any]] = {}
     for channel in Channel.values:
-        row = rows.get(channel) or {}
-        counts = {name: row.get(name) or 0 for name in ("waiting", "sent", "failed", "unknown")}
+        row: dict[str, Any] = dict(rows.get(channel) or {})
+        counts: dict[str, int] = {name: row.get(name) or 0 for name in ("waiting", "sent", "failed", "unknown")}
         if seconds_to_rest(channel) > 0:
             status = "resting"
         elif counts["failed"] > counts["sent"]:

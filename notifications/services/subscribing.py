@@ -2,6 +2,7 @@
 
 import hmac
 import secrets
+import uuid
 from collections.abc import Sequence
 from datetime import time, timedelta
 
@@ -205,7 +206,7 @@ def unsubscribe_by_link(*, token: str) -> str:
     return channel
 
 
-def drop_channel(*, user_id: object, channel: str) -> int:
+def drop_channel(*, user_id: uuid.UUID | str, channel: str) -> int:
     """Take a channel out of all of a person's subscriptions; those left with none are removed."""
     changed = 0
     for subscription in Subscription.objects.select_for_update().filter(user_id=user_id, channels__contains=[channel]):

@@ -185,6 +185,7 @@ def take(
 
 def suppress_contact(*, row: Notification, reason: str) -> None:
     """Write to an address no more until its owner confirms it again."""
+    assert row.user_id is not None
     contact, _ = Contact.objects.select_for_update().get_or_create(
         user_id=row.user_id,
         channel=row.channel,

@@ -236,3 +236,10 @@ def test_a_forged_link_unsubscribes_nobody(client):
     for token in ("x", "WyJhIl0:1:x", "a" * 500):
         assert client.post(f"/notifications/unsubscribe/{token}").status_code == 404
     assert Subscription.objects.count() == 1
+
+
+def test_a_channel_that_we_do_not_have_is_404(client):
+    user = UserFactory()
+    for method in ("get", "put", "delete"):
+        assert send(client, method, "/notifications/contacts/pigeon", user, {"address": "x"}).status_code == 404
+    assert send(client, "post", "/notifications/contacts/pigeon/confirm", user, {"code": "123456"}).status_code == 404

@@ -28,7 +28,12 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
-    "ENUM_NAME_OVERRIDES": {"RoleEnum": "accounts.models.Role.choices"},
+    "ENUM_NAME_OVERRIDES": {
+        "JobStatusEnum": "jobs.models.JobStatus",
+        "ChannelEnum": "notifications.models.Channel",
+        "ElectionStatusEnum": "elections.models.Status",
+        "RoleEnum": "accounts.models.Role",
+    },
     "TAGS": [
         {"name": "Elections", "description": "Elections, their census and their tallies"},
         {"name": "Authentication", "description": "Sign-in with an eID, tokens"},
