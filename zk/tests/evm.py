@@ -1,6 +1,7 @@
 """A few JSON-RPC calls to a development node: deploy, send, call."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +48,16 @@ class Node:
 
     def send(self, to: str | None, data: str) -> dict[str, Any]:
         transaction = {"from": self.sender, "data": data, "gas": GAS} | ({"to": to} if to else {})
-        self.call("eth_call", transaction, "latest") if to else None
-        receipt = self.call("eth_getTransactionReceipt", self.call("eth_sendTransaction", transaction))
+        if to:
+            # A call tells the contract's error by name, a failed transaction does not.
+            self.call("eth_call", transaction, "latest")
+        tx_hash = self.call("eth_sendTransaction", transaction)
+        deadline = time.monotonic() + 60
+        while (receipt := self.call("eth_getTransactionReceipt", tx_hash)) is None:
+            assert time.monotonic() < deadline, "the transaction was not mined"
+            time.sleep(0.02)
         assert int(receipt["status"], 16) == 1
-        return receipt
+        return dict(receipt)
 
     def read(self, to: str, data: str) -> bytes:
         return bytes.fromhex(self.call("eth_call", {"to": to, "data": data, "gas": GAS}, "latest")[2:])

@@ -1,5 +1,6 @@
 """A witness leaves no trace: not in the database, Redis, the broker, logs, results or process lists."""
 
+import contextlib
 import json
 import threading
 from pathlib import Path
@@ -9,6 +10,7 @@ from django.conf import settings as django_settings
 from django.core.cache import cache
 from django.db import connection
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from accounts.tests.factories import UserFactory, bearer
 from jobs.models import Job, JobStatus
@@ -35,7 +37,8 @@ class Monitor(threading.Thread):
         self.client = Redis.from_url(django_settings.REDIS_URL, socket_timeout=None)
 
     def run(self) -> None:
-        with self.client.monitor() as monitor:
+        # The session's Redis ends before the process does.
+        with contextlib.suppress(RedisConnectionError), self.client.monitor() as monitor:
             self.ready.set()
             for command in monitor.listen():
                 self.lines.append(command["command"])
