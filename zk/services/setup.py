@@ -239,15 +239,19 @@ class Finding:
     faults: list[str] = field(default_factory=list)
 
 
-def verify_setup(*, ptau: Path | None = None, is_rebuilding: bool = False) -> list[Finding]:
-    """Check every circuit's files against the manifest, and each key's chain of contributions.
+def verify_setup(
+    *, ptau: Path | None = None, is_rebuilding: bool = False, names: list[str] | None = None
+) -> list[Finding]:
+    """Check files against the manifest, and each key's chain of contributions; of all circuits unless `names` are given.
 
     Each contribution must prove that its maker knew their secret and built on the one before; with `is_rebuilding`
     our circuits are compiled again and compared; with `ptau` snarkjs checks besides that the key is this circuit's
     and comes from that file.
     """
     findings = []
-    for versions in all_circuits().values():
+    for name, versions in all_circuits().items():
+        if names and name not in names:
+            continue
         for circuit in versions.values():
             finding = Finding(circuit)
             findings.append(finding)

@@ -18,9 +18,10 @@ class Command(TyperCommand):
             Path | None, typer.Option(help="Check the keys against this powers-of-tau file too.", exists=True)
         ] = None,
         rebuild: Annotated[bool, typer.Option("--rebuild", help="Compile our circuits again and compare.")] = False,
+        circuit: Annotated[list[str] | None, typer.Option(help="Only this circuit; may be repeated.")] = None,
     ) -> None:
         has_fault = False
-        for finding in verify_setup(ptau=ptau, is_rebuilding=rebuild):
+        for finding in verify_setup(ptau=ptau, is_rebuilding=rebuild, names=circuit):
             mark = "development keys" if finding.circuit.is_development else "ceremony keys"
             self.stdout.write(f"{finding.circuit.label}: {mark}; {'; '.join(finding.notes)}")
             for fault in finding.faults:
