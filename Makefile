@@ -62,4 +62,7 @@ bench-graphql: install  ## Measure GraphQL's 50-election query against the REST 
 bench-limits: install  ## Measure what the limiter costs, and count what it lets through
 	@$(BIN)/python -W ignore -m loadtest.bench_limits
 
-.PHONY: bench-auth bench-indexer bench-limits help install run reset test test-fast lint format requirements contracts schema
+bench-zk: install  ## Measure proofs a minute beside snarkjs, with 1 to 4 workers
+	@$(BIN)/python -W ignore -m loadtest.bench_zk
+
+.PHONY: bench-zk bench-auth bench-indexer bench-limits help install run reset test test-fast lint format requirements contracts schema

@@ -242,7 +242,7 @@ class Finding:
 def verify_setup(
     *, ptau: Path | None = None, is_rebuilding: bool = False, names: list[str] | None = None
 ) -> list[Finding]:
-    """Check files against the manifest, and each key's chain of contributions; of all circuits unless `names` are given.
+    """Check files against the manifest and each key's chain of contributions, for all circuits or those named.
 
     Each contribution must prove that its maker knew their secret and built on the one before; with `is_rebuilding`
     our circuits are compiled again and compared; with `ptau` snarkjs checks besides that the key is this circuit's
