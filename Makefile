@@ -5,6 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$p; break; }; done)
 PORT ?= 8000
 DEMO ?= 1
+PROFILE ?= full
 BIN := .venv/bin
 # Options of pytest, for instance ARGS="-n 2" or ARGS="elections -k tally".
 ARGS ?=
@@ -65,4 +66,13 @@ bench-limits: install  ## Measure what the limiter costs, and count what it lets
 bench-zk: install  ## Measure proofs a minute beside snarkjs, with 1 to 4 workers
 	@$(BIN)/python -W ignore -m loadtest.bench_zk
 
-.PHONY: bench-zk bench-auth bench-indexer bench-limits help install run reset test test-fast lint format requirements contracts schema
+bench-http: install  ## Measure HTTP: servers, Psephos with and without its parts, by number of elections
+	@$(BIN)/python -W ignore -m loadtest.bench_http
+
+profile-request: install  ## Show where the time of one hot read goes, layer by layer
+	@LOG_LEVEL=CRITICAL $(BIN)/python -W ignore -m loadtest.profile_request
+
+loadtest: install  ## Run the load test and hold it to loadtest/budgets.toml (PROFILE=ci, full or soak)
+	@$(BIN)/python -W ignore -m loadtest.run $(PROFILE)
+
+.PHONY: bench-http profile-request loadtest bench-zk bench-auth bench-indexer bench-limits help install run reset test test-fast lint format requirements contracts schema

@@ -35,7 +35,8 @@ def list_body(
             parameters["limit"] = limit
         return f"/elections?{urlencode(parameters | {'cursor': to})}"
 
-    results = [ElectionSummarySerializer(election).data for election in page.elections]
+    summary = ElectionSummarySerializer()
+    results = [summary.to_representation(election) for election in page.elections]
     return as_bytes({"next": address(page.next_cursor), "previous": address(page.previous_cursor), "results": results})
 
 

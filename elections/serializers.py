@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from accounts.serializers import StrictSerializer
@@ -57,75 +57,65 @@ class MetadataSerializer(StrictSerializer):
 class ElectionSummarySerializer(serializers.Serializer[Election]):
     """An election as lists show it."""
 
-    id = serializers.CharField(source="public_id")
+    id = serializers.CharField()
     chain_id = serializers.IntegerField()
     contract = serializers.CharField()
     election_id = serializers.CharField(help_text="The id on the contract, a decimal uint256")
-    title = serializers.SerializerMethodField()
+    title = serializers.CharField(allow_null=True, help_text="From the metadata")
     status = serializers.ChoiceField(choices=Status.choices)
     finality = serializers.ChoiceField(
         choices=Finality.choices, help_text="Of the newest fact: how safe all of this is from a reorg"
     )
-    start = serializers.SerializerMethodField()
-    end = serializers.SerializerMethodField()
+    start = BlockTimeSerializer()
+    end = BlockTimeSerializer()
     turnout = serializers.IntegerField()
-    tally = serializers.SerializerMethodField(help_text="Votes per option: seen so far, or as the contract published")
+    tally = TallySerializer(many=True, help_text="Votes per option: seen so far, or as the contract published")
     revision = serializers.IntegerField(help_text="Grows with each change of any election")
 
-    @extend_schema_field(serializers.CharField(allow_null=True))
-    def get_title(self, election: Election) -> str | None:
-        return election.document["title"] if election.document else None
-
-    @extend_schema_field(BlockTimeSerializer)
-    def get_start(self, election: Election) -> dict[str, Any]:
-        return block_time(election, election.start_block, election.starts_at)
-
-    @extend_schema_field(BlockTimeSerializer)
-    def get_end(self, election: Election) -> dict[str, Any]:
-        return block_time(election, election.end_block, election.ends_at)
-
-    @extend_schema_field(TallySerializer(many=True))
-    def get_tally(self, election: Election) -> list[dict[str, Any]]:
-        labels = election.document["options"] if election.document else [None] * election.options
-        counts = election.votes if election.totals is None else election.totals
+    def to_representation(self, instance: Election) -> dict[str, Any]:
+        """Build the members at once: field by field, a page of a hundred took twenty times as long."""
+        document = instance.document
+        labels = document["options"] if document else [None] * instance.options
+        counts = instance.votes if instance.totals is None else instance.totals
         pairs = zip(labels, counts, strict=False)
-        return [{"option": number, "label": label, "votes": int(votes)} for number, (label, votes) in enumerate(pairs)]
+        return {
+            "id": instance.public_id,
+            "chain_id": instance.chain_id,
+            "contract": instance.contract,
+            "election_id": str(instance.election_id),
+            "title": document["title"] if document else None,
+            "status": instance.status,
+            "finality": instance.finality,
+            "start": block_time(instance, instance.start_block, instance.starts_at),
+            "end": block_time(instance, instance.end_block, instance.ends_at),
+            "turnout": int(instance.turnout),
+            "tally": [
+                {"option": number, "label": label, "votes": int(votes)} for number, (label, votes) in enumerate(pairs)
+            ],
+            "revision": instance.revision,
+        }
 
 
 class ElectionSerializer(ElectionSummarySerializer):
     """Everything about an election."""
 
-    metadata_hash = serializers.SerializerMethodField()
-    metadata = serializers.SerializerMethodField(
-        help_text="Null when nobody has brought a document that matches the hash"
+    metadata_hash = serializers.CharField()
+    metadata = MetadataSerializer(
+        allow_null=True, help_text="Null when nobody has brought a document that matches the hash"
     )
-    census_root = serializers.SerializerMethodField()
+    census_root = serializers.CharField(allow_null=True)
     verifier = serializers.CharField(allow_null=True, help_text="The eligibility verifier; null: one vote per sender")
-    facts = serializers.SerializerMethodField(help_text="Where on the chain each fact stands, and how final it is")
+    facts = FactsSerializer(help_text="Where on the chain each fact stands, and how final it is")
 
-    def get_metadata_hash(self, election: Election) -> str:
-        return f"0x{bytes(election.metadata_hash).hex()}"
-
-    @extend_schema_field(MetadataSerializer(allow_null=True))
-    def get_metadata(self, election: Election) -> dict[str, Any] | None:
-        return election.document
-
-    @extend_schema_field(serializers.CharField(allow_null=True))
-    def get_census_root(self, election: Election) -> str | None:
-        return None if election.census_root is None else f"0x{election.census_root:064x}"
-
-    @extend_schema_field(FactsSerializer)
-    def get_facts(self, election: Election) -> dict[str, Any]:
-        safe = election.head.safe_block if election.head else -1
-        finalized = election.head.finalized_block if election.head else -1
-        facts = {}
-        for kind in FACTS:
-            if kind in election.facts:
-                fact = dict(election.facts[kind])
-                fact["block_time"] = utc(fact.pop("block_timestamp"))
-                fact["finality"] = finality_of(fact["block_number"], safe_block=safe, finalized_block=finalized)
-                facts[kind] = fact
-        return facts
+    def to_representation(self, instance: Election) -> dict[str, Any]:
+        root = instance.census_root
+        return super().to_representation(instance) | {
+            "metadata_hash": f"0x{bytes(instance.metadata_hash).hex()}",
+            "metadata": instance.document,
+            "census_root": None if root is None else f"0x{root:064x}",
+            "verifier": instance.verifier,
+            "facts": describe_facts(instance),
+        }
 
 
 class PageSerializer(serializers.Serializer[Any]):
@@ -178,6 +168,19 @@ class StartedElectionSerializer(StartedSerializer):
 class StoredMetadataSerializer(serializers.Serializer[Any]):
     hash = serializers.CharField()
     metadata = MetadataSerializer()
+
+
+def describe_facts(election: Election) -> dict[str, Any]:
+    safe = election.head.safe_block if election.head else -1
+    finalized = election.head.finalized_block if election.head else -1
+    facts = {}
+    for kind in FACTS:
+        if kind in election.facts:
+            fact = dict(election.facts[kind])
+            fact["block_time"] = utc(fact.pop("block_timestamp"))
+            fact["finality"] = finality_of(fact["block_number"], safe_block=safe, finalized_block=finalized)
+            facts[kind] = fact
+    return facts
 
 
 def block_time(election: Election, block: int, time: Any) -> dict[str, Any]:

@@ -83,7 +83,9 @@ def answer(request: HttpRequest, body: Any) -> HttpResponse:
         response = HttpResponse(status=304)
         del response.headers["Content-Type"]
     else:
-        response = HttpResponse(body.encoded(encoding), content_type="application/json")
+        content = body.encoded(encoding)
+        response = HttpResponse(content, content_type="application/json")
+        response.headers["Content-Length"] = str(len(content))
         if encoding:
             response.headers["Content-Encoding"] = encoding
     response.headers["ETag"] = etag

@@ -53,6 +53,10 @@ class Server:
                 found += [int(child) for child in children.read_text().split()]
         return found
 
+    def cpu_seconds(self) -> float:
+        """CPU time that the server and its workers have used; on a busy machine it says more than the clock does."""
+        return sum(cpu_seconds_of(pid) for pid in self.pids())
+
     def resident_megabytes(self) -> float:
         """Memory of the server and its workers that no other process shares."""
         total = 0
@@ -63,6 +67,14 @@ class Server:
                 continue
             total += sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Private"))
         return total / 1024
+
+
+def cpu_seconds_of(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass
@@ -87,6 +99,15 @@ class Stack:
         self.postgres.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    @property
+    def redis_pid(self) -> int:
+        return self.redis.process.pid if self.redis.process else 0
+
+    def flush_redis(self) -> None:
+        import redis
+
+        redis.Redis.from_url(self.redis.url).flushall()
+
     def manage(self, *arguments: str) -> str:
         command = [sys.executable, "-W", "ignore", "manage.py", *arguments]
         done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False)
@@ -100,6 +121,7 @@ class Stack:
         command = [str(BIN / SERVERS[kind][0]), *SERVERS[kind][1:], "--port", str(port), *options]
         if application:
             command = [application if part.startswith("config.") else part for part in command]
+            variables = {"PYTHONPATH": str(ROOT)} | variables
         if command[0].endswith("granian"):
             command += ["--host", "127.0.0.1", "--log-level", "warning"]
         log = self.folder / f"server-{port}.log"
@@ -135,7 +157,10 @@ def start_stack(**variables: str) -> Stack:
         "LOG_LEVEL": "WARNING",
         "STATIC_ROOT": str(folder / "static"),
         "PYTHONWARNINGS": "ignore",
+        # As in production: the workers count into files that they share.
+        "PROMETHEUS_MULTIPROC_DIR": str(folder / "metrics"),
     }
+    (folder / "metrics").mkdir()
     stack = Stack(folder, environment | NO_LIMIT | variables, postgres, redis)
     stack.manage("migrate", "--verbosity", "0")
     stack.manage("collectstatic", "--noinput", "--verbosity", "0")

@@ -13,6 +13,16 @@ from audit.models import Entry
 from elections import services
 from elections.metadata import hash_document
 from elections.models import Election, Metadata
+from elections.serializers import (
+    FACTS,
+    BlockTimeSerializer,
+    ElectionSerializer,
+    ElectionSummarySerializer,
+    FactSerializer,
+    FactsSerializer,
+    PageSerializer,
+    TallySerializer,
+)
 from elections.tests import factories as make
 from jobs.models import Job
 
@@ -60,6 +70,20 @@ def test_detail_says_everything(client: Client) -> None:
         "last_vote": "latest",
     }
     assert body["facts"]["created"]["tx_hash"].startswith("0x")
+
+
+def test_answers_have_the_members_that_the_schema_declares(client: Client) -> None:
+    events = [make.census_root_set(at=4), make.vote(), make.tally(at=101), make.cancelled(at=102)]
+    described_election(*events, verifier="0x" + "1" * 40, head=120)
+    detail, row = client.get(ELECTION).json(), client.get("/elections").json()["results"][0]
+    assert set(detail) == set(ElectionSerializer().fields)
+    assert set(row) == set(ElectionSummarySerializer().fields)
+    assert set(detail["facts"]) == set(FactsSerializer().fields) == set(FACTS)
+    for fact in detail["facts"].values():
+        assert set(fact) == set(FactSerializer().fields)
+    assert set(detail["tally"][0]) == set(TallySerializer().fields)
+    assert set(detail["start"]) == set(BlockTimeSerializer().fields)
+    assert set(client.get("/elections").json()) == set(PageSerializer().fields)
 
 
 def test_metadata_is_not_shown_when_it_does_not_match(client: Client) -> None:
