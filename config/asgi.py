@@ -4,6 +4,7 @@ Django's own ASGI handler is several times slower for plain HTTP than WSGI (docs
 """
 
 import os
+from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
 
@@ -15,9 +16,21 @@ from channels.security.websocket import AllowedHostsOriginValidator
 
 from config.routing import websocket_urlpatterns
 
+wsgi_in_threads = WSGIMiddleware(wsgi_application, workers=8)  # type: ignore[arg-type]
+
+
+async def http(scope: Any, receive: Any, send: Any) -> None:
+    """Hand HTTP to WSGI; granian's `receive` returns a future, and a2wsgi reads bodies by a coroutine alone."""
+
+    async def receive_by_coroutine() -> Any:
+        return await receive()
+
+    await wsgi_in_threads(scope, receive_by_coroutine, send)
+
+
 application = ProtocolTypeRouter(
     {
-        "http": WSGIMiddleware(wsgi_application, workers=8),  # type: ignore[arg-type]
+        "http": http,
         "websocket": AllowedHostsOriginValidator(URLRouter(websocket_urlpatterns)),
     }
 )
