@@ -225,17 +225,14 @@ class Indexer:
             if head.header.number == self.position.number:
                 if head.header.hash != self.window[self.position.number][0]:
                     raise ReorgDetected(head.header.number)
-                if self.has_gaps:
-                    self._fill_gap(head)
+                if self._fill_gap(head):
                     return False
                 self._settle(head)
                 return True
             final = self._finalized(head)
             if self.position.number < final:
                 self._backfill(head, final)
-            elif self.has_gaps:
-                self._fill_gap(head)
-            else:
+            elif not self._fill_gap(head):
                 self._follow(head)
         except ReorgDetected:
             self._reorganise(head)
@@ -350,13 +347,16 @@ class Indexer:
 
     # Gaps behind the checkpoint
 
-    def _fill_gap(self, head: Head) -> None:
-        """Index one range that some contract misses behind the checkpoint."""
+    def _fill_gap(self, head: Head) -> bool:
+        """Index one range that some contract misses behind the checkpoint; return whether there was one."""
+        if not self.has_gaps:
+            return False
         for contract in self.contracts:
             for low, high in missing(contract, up_to=self.position.number):
                 self._fill(contract, low, high, head)
-                return
+                return True
         self.has_gaps = False
+        return False
 
     def _fill(self, contract: Contract, low: int, high: int, head: Head) -> None:
         final = self._finalized(head)
