@@ -15,6 +15,7 @@ from chain.exceptions import NodeError
 from chain.selectors import get_chain_health
 from chain.services import build_nodes
 from config.celery import app as celery_app
+from notifications.services import provider_states
 
 # Behind by more than this, an index is called out of date.
 LAG_BLOCKS = 20
@@ -100,6 +101,16 @@ def check_chain() -> dict[str, Any]:
     return {"code": health.code, "lag_blocks": health.lag_blocks}
 
 
+def check_messages() -> dict[str, Any]:
+    """Say how the providers of e-mail and SMS do, by the last hour's messages; none is called."""
+    states = provider_states()
+    for channel, state in states.items():
+        if state["status"] == "failing":
+            sent, failed = state["sent"], state["failed"]
+            raise Unhealthy(f"{channel} by {state['provider']}: {failed} failed and {sent} sent in the last hour")
+    return {channel: f"{state['provider']} {state['status']}" for channel, state in states.items()}
+
+
 CHECKS: dict[str, Callable[[], dict[str, Any]]] = {
     "postgresql": check_postgresql,
     "redis": check_redis,
@@ -108,6 +119,7 @@ CHECKS: dict[str, Callable[[], dict[str, Any]]] = {
     "migrations": check_migrations,
     "workers": check_workers,
     "chain": check_chain,
+    "messages": check_messages,
 }
 # A web process serves while these answer; the others make it say "degraded" and serve what it has.
 REQUIRED = ("postgresql", "redis")

@@ -30,7 +30,7 @@ from notifications.models import ELECTION_EVENTS, Channel, Contact, Event, Notif
 from notifications.selectors import address_for, get_notification
 from notifications.services.kicking import kick
 from notifications.services.pacing import rest, seconds_to_rest, wait_for_slot
-from notifications.services.providers import Knowledge, provider_of
+from notifications.services.providers import Knowledge, Provider, provider_of
 from notifications.services.rendering import render
 
 logger = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ def deliver_due(*, seconds: float = 50) -> Counter[str]:
     """
     outcomes: Counter[str] = Counter()
     deadline = time.monotonic() + seconds
+    providers: dict[str, Provider] = {}
     settle_unknown(outcomes)
     while time.monotonic() < deadline:
         claimed = claim_due()
@@ -55,7 +56,9 @@ def deliver_due(*, seconds: float = 50) -> Counter[str]:
             if time.monotonic() >= deadline or not wait_for_slot(notification.channel):
                 release(claimed[index:])
                 return outcomes
-            outcomes[deliver(notification)] += 1
+            channel = notification.channel
+            provider = providers.get(channel) or providers.setdefault(channel, provider_of(channel))
+            outcomes[deliver(notification, provider)] += 1
     return outcomes
 
 
@@ -85,7 +88,7 @@ def release(rows: Sequence[Notification]) -> None:
         )
 
 
-def deliver(notification: Notification) -> str:
+def deliver(notification: Notification, provider: Provider) -> str:
     """Send one claimed notification and return its stage; `skipped` when the claim was lost meanwhile."""
     reason = why_not(notification)
     if reason:
@@ -95,7 +98,6 @@ def deliver(notification: Notification) -> str:
     except TemplateIncomplete as error:
         logger.exception("notification %s cannot be rendered", notification.pk)
         return finish(notification, Stage.FAILED, error=Refused("template_incomplete", str(error)))
-    provider = provider_of(notification.channel)
     if not mark_sending(notification, provider.name):
         return "skipped"
     try:

@@ -74,7 +74,21 @@ def email_of(notification: Notification, rendered: Rendered) -> EmailMultiAltern
 
 
 class SendGrid:
+    """Keeps one connection for as long as the instance lives: a run of deliveries, not longer.
+
+    A connection that was idle for minutes may be closed by the other side just as a message is sent, and then
+    nobody knows what became of it.
+    """
+
     name = "sendgrid"
+
+    def __init__(self) -> None:
+        self.backend = SendGridBackend(
+            api_key=settings.SENDGRID_API_KEY,
+            api_url=settings.SENDGRID_API_URL,
+            timeout=settings.NOTIFICATIONS_TIMEOUT_SECONDS,
+        )
+        self.backend.open()
 
     def send(self, notification: Notification, rendered: Rendered) -> str:
         message = email_of(notification, rendered)
@@ -82,13 +96,8 @@ class SendGrid:
         message.metadata = {"notification_id": str(notification.pk)}  # type: ignore[attr-defined]
         message.tags = [notification.event]  # type: ignore[attr-defined]
         message.track_opens = message.track_clicks = False  # type: ignore[attr-defined]
-        backend = SendGridBackend(
-            api_key=settings.SENDGRID_API_KEY,
-            api_url=settings.SENDGRID_API_URL,
-            timeout=settings.NOTIFICATIONS_TIMEOUT_SECONDS,
-        )
         try:
-            backend.send_messages([message])
+            self.backend.send_messages([message])
         except AnymailAPIError as error:
             # anymail's is a requests exception as well, with an answer or, when none came, without.
             response = getattr(error, "response", None)

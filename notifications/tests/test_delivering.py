@@ -307,3 +307,15 @@ def test_provider_states_say_how_they_do(sendgrid):
     state = provider_states()["email"]
     assert (state["status"], state["sent"], state["failed"]) == ("up", 2, 1)
     assert state["last_sent_at"]
+
+
+def test_healthcheck_names_a_provider_that_fails(sendgrid):
+    from config.health import run_check
+
+    assert run_check("messages").as_json()["email"] == "sendgrid idle"
+    sendgrid.answers.append(401)
+    notification()
+    deliver_due()
+    part = run_check("messages")
+    assert not part.is_up
+    assert part.error == "email by sendgrid: 1 failed and 0 sent in the last hour"
