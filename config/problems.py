@@ -8,12 +8,13 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler, set_rollback
 
+from config.parsers import BodyTooLarge
 from config.request_id import current_request_id
 
 CONTENT_TYPE = "application/problem+json"
@@ -56,6 +57,9 @@ def problem_exception_handler(exc: Exception, context: dict[str, Any]) -> Respon
         exc = exceptions.NotFound()
     elif isinstance(exc, PermissionDenied):
         exc = exceptions.PermissionDenied()
+    elif isinstance(exc, RequestDataTooBig):
+        # Raised where something before the parser has looked into the body.
+        exc = BodyTooLarge()
     if not isinstance(exc, exceptions.APIException):
         logger.exception("unhandled exception")
         set_rollback()

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from django.db.models import Q
+
 from elections.exceptions import NotInCensus
 from elections.models import Census, CensusMember, CensusNode, Election
 from zk.services import MerkleProof, depth_of, place, proof_from
@@ -45,12 +47,12 @@ def read_nodes(*, census: Census, places: Sequence[tuple[int, int]]) -> dict[tup
         found |= {(0, index): commitment for index, commitment in rows}
     above = [place for place in places if place[0] > 0]
     if above:
-        # One row comparison for each place: the unique index answers each.
-        condition = " OR ".join(["(level, index) = (%s, %s)"] * len(above))
-        parameters = [number for place in above for number in place]
-        rows = CensusNode.objects.filter(census=census).extra(where=[f"({condition})"], params=parameters)  # noqa: S610
-        for level, index, value in rows.values_list("level", "index", "value"):
-            found[level, index] = int.from_bytes(value, "big")
+        # One condition for each place: the unique index answers each.
+        condition = Q()
+        for level, index in above:
+            condition |= Q(level=level, index=index)
+        nodes = CensusNode.objects.filter(condition, census=census).values_list("level", "index", "value")
+        found |= {(level, index): int.from_bytes(value, "big") for level, index, value in nodes}
     return found
 
 

@@ -1,7 +1,7 @@
 """REST: the census of a secret ballot."""
 
 import re
-from typing import Any
+from typing import Any, cast
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.models import User
 from accounts.permissions import IsAdmin, IsSignedIn
 from accounts.serializers import StrictSerializer
 from elections.census_selectors import MAX_MEMBERS_PAGE, get_census, get_depth, get_merkle_proof, list_commitments
@@ -80,7 +81,7 @@ class CensusSerializer(serializers.Serializer[Any]):
     registration_ends = serializers.IntegerField(help_text="The first block in which they may not", allow_null=True)
     size = serializers.IntegerField()
     depth = serializers.IntegerField()
-    root = serializers.CharField(help_text="Decimal; final once registration has ended")
+    root = serializers.CharField(help_text="Decimal; final once registration has ended")  # type: ignore[assignment]
     root_on_chain = serializers.CharField(allow_null=True)
     commitments = serializers.ListField(
         child=serializers.CharField(), help_text="With `limit`: from `offset` on, in the tree's order"
@@ -96,7 +97,7 @@ class MemberSerializer(serializers.Serializer[Any]):
 class MerkleProofSerializer(serializers.Serializer[Any]):
     """A Merkle proof as @semaphore-protocol/group makes it."""
 
-    root = serializers.CharField()
+    root = serializers.CharField()  # type: ignore[assignment]
     leaf = serializers.CharField()
     index = serializers.IntegerField(help_text="merkleProofIndex: the path's bits")
     siblings = serializers.ListField(child=serializers.CharField())
@@ -148,7 +149,7 @@ class CensusView(APIView):
         body.is_valid(raise_exception=True)
         given = body.validated_data
         member, is_new = register_voter(
-            user=request.user,
+            user=cast(User, request.user),
             public_id=id,
             public_key=tuple(given["public_key"]),
             signature=Signature(tuple(given["signature"]["r8"]), given["signature"]["s"]),
@@ -196,4 +197,4 @@ class CensusCloseView(APIView):
     def post(self, request: Request, id: str) -> Response:  # noqa: A002
         """End registration now and set the census root on chain; otherwise it ends some blocks before the start."""
         key = request.headers.get("Idempotency-Key", "")
-        return started(close_registration(public_id=id, owner=request.user, idempotency_key=key))
+        return started(close_registration(public_id=id, owner=cast(User, request.user), idempotency_key=key))

@@ -2,7 +2,7 @@
 
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseNotModified
 from django.urls import reverse
@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.models import User
 from accounts.permissions import IsSignedIn
 from zk.exceptions import CircuitUnknown
 from zk.inputs import KINDS
@@ -113,7 +114,9 @@ class ProofsView(APIView):
     )
     def post(self, request: Request, circuit: str) -> Response:
         as_calldata = is_calldata(request)
-        state = request_proof(user=request.user, name=circuit, value=request.data, version=read_version(request))
+        state = request_proof(
+            user=cast(User, request.user), name=circuit, value=request.data, version=read_version(request)
+        )
         body = describe_state(state, as_calldata=as_calldata)
         if state.job is None:
             return Response(body)
@@ -129,7 +132,7 @@ class ProofView(APIView):
     @extend_schema(tags=["Proofs"], operation_id="zk_proof", parameters=[FORMAT], responses={200: ProofSerializer})
     def get(self, request: Request, circuit: str, job: uuid.UUID) -> Response:
         as_calldata = is_calldata(request)
-        state = get_proof(user=request.user, name=circuit, job_id=job)
+        state = get_proof(user=cast(User, request.user), name=circuit, job_id=job)
         return Response(describe_state(state, as_calldata=as_calldata), headers={"Cache-Control": "no-store"})
 
 

@@ -263,13 +263,16 @@ class Stack:
         web = [str(BIN / "granian"), "--interface", "asginl", "config.asgi:application", "--host", "127.0.0.1"]
         web += ["--port", str(self.ports["web"]), "--workers", "1", "--workers-kill-timeout", "2"]
         celery = [str(BIN / "celery"), "-A", "config"]
-        queues = "default,proofs,chain,notifications,audit"
+        queues = "default,chain,notifications,audit"
         parts = [Part("web", web)]
         manage = [sys.executable, "manage.py"]
         if command_exists("chain", "index_chain"):
             parts.append(Part("indexer", [*manage, "index_chain"]))
         worker = [*celery, "worker", "-Q", queues, "-c", "2", "--without-gossip", "--without-mingle", "-n", "local@%h"]
         parts.append(Part("worker", worker))
+        # Two for each core, as in production; each loads a circuit's key when it first needs it.
+        proving = [*celery, "worker", "-Q", "proofs", "-c", str(2 * (os.cpu_count() or 1)), "-n", "proofs@%h"]
+        parts.append(Part("proofs", [*proving, "--without-gossip", "--without-mingle"]))
         if command_exists("audit", "run_sequencer"):
             parts.append(Part("sequencer", [*manage, "run_sequencer"]))
         parts.append(Part("beat", [*celery, "beat", "-s", str(STATE / "beat"), "--pidfile="]))

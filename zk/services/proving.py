@@ -159,6 +159,7 @@ def make_proof(run: JobRun, value: dict[str, Any]) -> dict[str, Any]:
                 raise ProverUnavailable(code=error.code) from None
             metrics.proofs.labels(circuit.name, "made").inc()
             content = {"proof": made.proof, "pubSignals": made.public_signals}
+            metrics.proofs.labels(circuit.name, "made").inc()
             cache.set(f"zk:proof:{digest}", json.dumps(content), settings.ZK_CACHE_SECONDS)
     return {"circuit": circuit.name, "version": circuit.version, "digest": digest}
 
