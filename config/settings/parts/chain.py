@@ -51,7 +51,7 @@ CHAIN_HEADER_CHECKS: str = env.str("CHAIN_HEADER_CHECKS", "all", validate=valida
 # Depth taken as final where the node knows no `finalized` tag.
 CHAIN_FINALITY_DEPTH: int = env.int("CHAIN_FINALITY_DEPTH", 64)
 # A second endpoint for `manage.py reconcile`; set, it is also asked every night.
-CHAIN_RECONCILE_RPC_URL: str = env.str("CHAIN_RECONCILE_RPC_URL", "")
+CHAIN_RECONCILE_RPC_URL: str = env.str("CHAIN_RECONCILE_RPC_URL", "", validate=is_url("http", "https"))
 # Seconds without a newHeads message after which the listener polls.
 CHAIN_POLL_SECONDS: float = env.float("CHAIN_POLL_SECONDS", 1.0)
 
