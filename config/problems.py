@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -19,6 +20,17 @@ from config.request_id import current_request_id
 
 CONTENT_TYPE = "application/problem+json"
 logger = logging.getLogger(__name__)
+
+
+# What Django raises for a database that restarts, refuses connections, or has no room left.
+DatabaseGone = (OperationalError, InterfaceError)
+
+
+class DatabaseUnavailable(exceptions.APIException):
+    status_code = 503
+    default_code = "database_unavailable"
+    default_detail = "The database does not answer at the moment; nothing was changed. Try again soon."
+    wait = 5
 
 
 def problem_body(*, status: int, code: str, detail: str, errors: list[dict[str, str]] | None = None) -> dict[str, Any]:
@@ -60,6 +72,10 @@ def problem_exception_handler(exc: Exception, context: dict[str, Any]) -> Respon
     elif isinstance(exc, RequestDataTooBig):
         # Raised where something before the parser has looked into the body.
         exc = BodyTooLarge()
+    elif isinstance(exc, DatabaseGone):
+        logger.error("the database does not answer: %s", type(exc.__cause__ or exc).__name__)
+        set_rollback()
+        exc = DatabaseUnavailable()
     if not isinstance(exc, exceptions.APIException):
         logger.exception("unhandled exception")
         set_rollback()
