@@ -19,6 +19,8 @@ from notifications.services import provider_states
 
 # Behind by more than this, an index is called out of date.
 LAG_BLOCKS = 20
+# Leases, tokens and audit entries compare clocks of several machines.
+MAX_SKEW_SECONDS = 5
 
 
 class Unhealthy(Exception):
@@ -47,8 +49,12 @@ class Part:
 
 def check_postgresql() -> dict[str, Any]:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT split_part(version(), ' ', 2)")
-        return {"version": cursor.fetchone()[0]}
+        cursor.execute("SELECT split_part(version(), ' ', 2), extract(epoch FROM clock_timestamp())")
+        version, clock = cursor.fetchone()
+    skew_seconds = abs(time.time() - float(clock))
+    if skew_seconds > MAX_SKEW_SECONDS:
+        raise Unhealthy(f"PostgreSQL's clock and ours differ by {skew_seconds:.0f} s", code="clock_skew")
+    return {"version": version}
 
 
 def check_redis() -> dict[str, Any]:

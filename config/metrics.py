@@ -5,12 +5,14 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from django.conf import settings
 from django.db import connections
 from django.db.models import Count, Min
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django_prometheus.middleware import PrometheusAfterMiddleware
 from kombu.exceptions import OperationalError
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -32,6 +34,7 @@ from config.celery import app as celery_app
 from config.problems import problem_response
 from elections.models import Election
 from jobs.models import Job, JobStatus
+from notifications.models import Notification, Stage
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +85,15 @@ def serve_on_port(port: int) -> None:
         logger.warning("metrics are not served on port %s: %s", port, error)
 
 
+class RequestCounter(PrometheusAfterMiddleware):
+    """django-prometheus' own, but that an invented HTTP method makes no new label."""
+
+    def label_metric(self, metric: Any, request: HttpRequest, response: Any = None, **labels: Any) -> Any:
+        if "method" in labels:
+            labels["method"] = self._method(request)
+        return super().label_metric(metric, request, response, **labels)
+
+
 class PoolSampler:
     """Middleware that writes down how this process's database pool is used, at most once a second."""
 
@@ -110,7 +122,7 @@ class StateCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         failed = GaugeMetricFamily("psephos_scrape_failed", "1 where a part could not be read", labels=["part"])
-        for part in (indexer, queues, broker, audit_log, elections):
+        for part in (indexer, queues, broker, audit_log, notifications, elections):
             try:
                 yield from part()
             except Exception as error:
@@ -197,6 +209,14 @@ def audit_log() -> Iterator[Metric]:
     }
     for (name, text), value in values.items():
         yield GaugeMetricFamily(f"psephos_audit_{name}", text, value=value)
+
+
+def notifications() -> Iterator[Metric]:
+    states = gauge("notifications", "Notifications by state", ("state",))
+    counts = dict(Notification.objects.values_list("status").annotate(Count("id")).order_by())
+    for state in Stage.values:
+        states.add_metric([state], counts.get(state, 0))
+    return iter([states])
 
 
 def elections() -> Iterator[Metric]:

@@ -22,10 +22,7 @@ class DatabaseGoneMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        try:
-            return self.get_response(request)
-        except DatabaseGone as error:  # raised by a middleware, where process_exception does not reach
-            return self.process_exception(request, error) or HttpResponse(status=503)
+        return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if not isinstance(exception, DatabaseGone):

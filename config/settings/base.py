@@ -83,7 +83,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "config.csp.ContentSecurityPolicyMiddleware",
-    "django_prometheus.middleware.PrometheusAfterMiddleware",
+    "config.middleware.DatabaseGoneMiddleware",
+    "config.metrics.RequestCounter",
 ]
 
 ROOT_URLCONF = "config.urls"

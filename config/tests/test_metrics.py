@@ -39,6 +39,11 @@ def test_metrics_need_the_token_where_one_is_set(client, settings):
     assert client.get("/metrics", headers={"Authorization": "Bearer scraper"}).status_code == 200
 
 
+def test_every_part_can_be_read(client):
+    found = {labels[0][1]: value for (name, labels), value in scrape(client).items() if name == "psephos_scrape_failed"}
+    assert found == dict.fromkeys(["indexer", "queues", "broker", "audit_log", "notifications", "elections"], 0)
+
+
 def test_waiting_jobs_are_counted_by_queue_with_the_age_of_the_oldest(client):
     for minutes in (3, 10):
         job = Job.objects.create(type="jobs.self_test", input={}, input_digest="0" * 64, queue="proofs")
@@ -62,7 +67,13 @@ def test_requests_are_counted_by_route_never_by_address(client):
     text = client.get("/metrics").content.decode()
     views = set(re.findall(r'view="([^"]*)"', text))
     assert not any(re.search(r"[0-9a-f]{8}-[0-9a-f]{4}", view) for view in views)
-    assert len(views) < 150
+    assert len(views) < 200
+
+
+def test_an_invented_method_makes_no_label(client):
+    client.generic("BREW", "/elections")
+    client.generic("BREW", "/nowhere")
+    assert "BREW" not in client.get("/metrics").content.decode()
 
 
 def test_label_sets_are_bounded(client):
