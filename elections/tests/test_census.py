@@ -264,10 +264,10 @@ def test_one_person_at_once_with_many_identities_gets_one_place(settings):
 
 
 @pytest.mark.slow
-def test_a_census_of_a_hundred_thousand_is_built_and_proves_a_member(election):
+def test_a_large_census_is_built_and_proves_a_member(election):
     dice = random.Random(5)
     census = Census.objects.create(election=election)
-    leaves = [dice.randrange(1, 2**253) for _ in range(100_000)]
+    leaves = [dice.randrange(1, 2**253) for _ in range(20_000)]
     CensusMember.objects.bulk_create(
         (
             CensusMember(census=census, index=index, commitment=leaf, subject_digest=f"{index:064x}")
@@ -277,6 +277,6 @@ def test_a_census_of_a_hundred_thousand_is_built_and_proves_a_member(election):
     )
     root = services.rebuild_census(election=election)
     census.refresh_from_db()
-    proof = get_merkle_proof(census=census, commitment=leaves[77_777])
+    proof = get_merkle_proof(census=census, commitment=leaves[17_777])
     assert proof.root == root
     assert verify_merkle_proof(proof)
