@@ -5,6 +5,7 @@ from accounts.services.access_tokens import (
     check_access_token,
     is_admin_by_token,
     issue_access_token,
+    issue_access_token_for_session,
     revoke_access_token,
 )
 from accounts.services.actors import actor_of
@@ -49,6 +50,7 @@ __all__ = [
     "invite",
     "is_admin_by_token",
     "issue_access_token",
+    "issue_access_token_for_session",
     "issue_refresh_token",
     "link_identity",
     "list_providers",

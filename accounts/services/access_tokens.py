@@ -6,6 +6,7 @@ from typing import Any
 
 import jwt
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 from rest_framework_simplejwt.backends import TokenBackend
 from rest_framework_simplejwt.exceptions import (
@@ -19,7 +20,9 @@ from rest_framework_simplejwt.tokens import AccessToken as SimpleAccessToken
 from accounts.exceptions import InvalidToken, TokenExpired, TokenRevoked, UserDeactivated
 from accounts.models import RevokedToken, Role, SignIn, User
 from accounts.selectors import get_sign_in_of_token
+from accounts.services.actors import actor_of
 from accounts.services.keys import key_by_id, signing_keys
+from audit.services import record
 
 # Ours have about 600 characters; nothing longer reaches a parser.
 LONGEST_TOKEN = 4096
@@ -73,6 +76,13 @@ def issue_access_token(*, user: User, sign_in: SignIn) -> AccessToken:
     token["role_version"] = user.role_version
     token["admin"] = user.is_admin
     return token
+
+
+@transaction.atomic
+def issue_access_token_for_session(*, sign_in: SignIn) -> str:
+    """Make an access token for the scripts of a browser's session."""
+    record(action="accounts.access_token.issued", actor=actor_of(sign_in.user), target=f"sign_in:{sign_in.pk}")
+    return str(issue_access_token(user=sign_in.user, sign_in=sign_in))
 
 
 def read_access_token(token: str | bytes) -> AccessToken:

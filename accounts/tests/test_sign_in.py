@@ -49,6 +49,13 @@ def test_the_host_header_does_not_reach_the_redirect_uri(client, oidc):
     assert query_of(response["Location"])["redirect_uri"] == "http://testserver/auth/callback"
 
 
+def test_on_this_machine_the_sign_in_starts_where_it_will_end(client, oidc, settings):
+    settings.PUBLIC_URL = "http://localhost:8000"
+    response = client.get("/auth/login?next=/admin/", headers={"Host": "127.0.0.1:8000"})
+    assert response["Location"] == "http://localhost:8000/auth/login?next=/admin/"
+    assert client.get("/auth/login", headers={"Host": "localhost:8000"})["Location"].startswith(oidc.url)
+
+
 def test_a_citizen_signs_in_and_gets_a_session(client, oidc):
     response = sign_in(client, next="/api/docs?x=1")
     assert (response.status_code, response["Location"]) == (302, "/api/docs?x=1")

@@ -35,7 +35,7 @@ from accounts.services import (
     get_metadata,
     get_provider,
     get_provider_of_issuer,
-    issue_access_token,
+    issue_access_token_for_session,
     published_jwks,
     read_id_token,
     revoke_token,
@@ -106,7 +106,7 @@ class RefreshView(PublicView):
             sign_in = sign_in_of(request)
             if sign_in is None:
                 raise NotAuthenticated
-            pair["access_token"] = str(issue_access_token(user=sign_in.user, sign_in=sign_in))
+            pair["access_token"] = issue_access_token_for_session(sign_in=sign_in)
         return Response(pair, headers={"Cache-Control": "no-store"})
 
 

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from django.conf import settings
 from django.contrib import auth
@@ -24,6 +24,7 @@ from accounts.exceptions import BadCallback, InvitationRefused, SignInRefused
 from accounts.models import SignIn
 from accounts.serializers import TokenPairSerializer
 from accounts.services import get_metadata, get_provider, issue_access_token, issue_refresh_token, record_refusal
+from accounts.services.provider_http import is_loopback
 from accounts.services.providers import Provider
 from accounts.views.base import PublicView, limit
 
@@ -189,6 +190,12 @@ def token_pair(sign_in: SignIn) -> dict[str, Any]:
     }
 
 
+def is_other_loopback(host: str, public: SplitResult) -> bool:
+    """Tell 127.0.0.1 from localhost: the provider sends the browser back to one, and the cookie with the state must be there."""
+    here = urlsplit(f"//{host}").hostname or ""
+    return here != public.hostname and is_loopback(here) and is_loopback(public.hostname or "")
+
+
 def query(name: str, description: str, *, required: bool = False, enum: list[str] | None = None) -> OpenApiParameter:
     return OpenApiParameter(name, OpenApiTypes.STR, description=description, required=required, enum=enum)
 
@@ -209,6 +216,9 @@ class LoginView(PublicView):
     )
     def get(self, request: Request) -> HttpResponse:
         limit(request._request, group="login", rate="30/m")
+        public = urlsplit(settings.PUBLIC_URL)
+        if is_other_loopback(request.get_host(), public):
+            return HttpResponseRedirect(f"{public.scheme}://{public.netloc}{request.get_full_path()}")
         provider = get_provider(single(request._request, "provider") or None)
         return StartSignIn.as_view(provider=provider)(request._request)
 

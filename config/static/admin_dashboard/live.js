@@ -5,9 +5,8 @@ function listen(delay) {
   const socket = new WebSocket(`${scheme}//${location.host}/ws/chain`);
   socket.addEventListener("message", (event) => {
     const message = JSON.parse(event.data);
-    const block = message.block?.number ?? message.block ?? message.number;
-    const figure = document.querySelector("[data-live-height]");
-    if (figure && Number.isInteger(block)) figure.textContent = block;
+    const figure = document.querySelector(`[data-chain-id="${Number(message.chain_id)}"]`);
+    if (figure && message.type === "block") figure.textContent = message.block;
     delay = 1000;
   });
   socket.addEventListener("close", () => setTimeout(() => listen(Math.min(delay * 2, 30000)), delay));
