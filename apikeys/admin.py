@@ -13,7 +13,7 @@ from django.utils.html import format_html
 from accounts.admin_base import ReadOnlyAdmin
 from accounts.services import actor_of
 from apikeys import services
-from apikeys.models import ApiKey
+from apikeys.models import ApiKey, ApiKeyUsage
 from apikeys.selectors import list_daily_usage
 
 CHART_DAYS = 30
@@ -110,3 +110,11 @@ def chart_of(key: ApiKey) -> str:
         "label_y": CHART_HEIGHT + 14,
     }
     return render_to_string("apikeys/usage_chart.html", context)
+
+
+@admin.register(ApiKeyUsage)
+class ApiKeyUsageAdmin(ReadOnlyAdmin):
+    list_display = ("key", "hour", "route", "status", "requests")
+    list_filter = ("hour", "status", "route")
+    search_fields = ("key__name", "route")
+    list_select_related = ("key",)

@@ -14,7 +14,7 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 
-from audit.models import Anchor, Checkpoint, Entry, Export, Verification
+from audit.models import Anchor, Checkpoint, Entry, Export, Leaf, Tile, Verification
 from audit.selectors import get_last_verification, get_log_state, list_entries
 
 ROOMS = ["accounts", "apikeys", "audit", "chain", "elections", "jobs", "notifications", "zk"]
@@ -165,3 +165,20 @@ class AnchorAdmin(ReadOnlyAdmin):
     @display(description="Root")
     def root(self, anchor: Anchor) -> str:
         return "0x" + bytes(anchor.root_hash).hex()
+
+
+@admin.register(Leaf)
+class LeafAdmin(ReadOnlyAdmin):
+    """The numbered log: what the next entry names, and the tree is over."""
+
+    list_display = ["seq", "entry", "body"]
+    search_fields = ["seq"]
+    list_select_related = ["entry"]
+    exclude = ["entry_hash"]
+
+
+@admin.register(Tile)
+class TileAdmin(ReadOnlyAdmin):
+    list_display = ["level", "index"]
+    list_filter = ["level"]
+    exclude = ["hashes", "root"]

@@ -191,7 +191,7 @@ def token_pair(sign_in: SignIn) -> dict[str, Any]:
 
 
 def is_other_loopback(host: str, public: SplitResult) -> bool:
-    """Tell 127.0.0.1 from localhost: the provider sends the browser back to one, and the cookie with the state must be there."""
+    """Tell 127.0.0.1 from localhost: the browser comes back to one of them, where the cookie with the state must be."""
     here = urlsplit(f"//{host}").hostname or ""
     return here != public.hostname and is_loopback(here) and is_loopback(public.hostname or "")
 
