@@ -48,6 +48,9 @@ contracts:  ## Compile the contracts and write their artifacts
 schema:  ## Write the OpenAPI schema again
 	@$(BIN)/python manage.py spectacular --file docs/openapi.yaml --validate
 
+bench-audit: install  ## Measure writers beside the sequencer, and the verification of the audit log
+	@$(BIN)/python -W ignore -m loadtest.bench_audit
+
 bench-indexer: install  ## Measure events a second beside a plain web3.py loop, and the lag to a socket
 	@$(BIN)/python -W ignore -m loadtest.bench_indexer
 
@@ -75,4 +78,4 @@ profile-request: install  ## Show where the time of one hot read goes, layer by 
 loadtest: install  ## Run the load test and hold it to loadtest/budgets.toml (PROFILE=ci, full or soak)
 	@$(BIN)/python -W ignore -m loadtest.run $(PROFILE)
 
-.PHONY: bench-http profile-request loadtest bench-zk bench-auth bench-indexer bench-limits help install run reset test test-fast lint format requirements contracts schema
+.PHONY: bench-audit bench-http profile-request loadtest bench-zk bench-auth bench-indexer bench-limits help install run reset test test-fast lint format requirements contracts schema

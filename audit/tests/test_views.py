@@ -1,6 +1,8 @@
 import base64
 import hashlib
 import json
+from io import BytesIO
+from pathlib import Path
 
 import pytest
 
@@ -163,3 +165,12 @@ def test_the_log_is_read_only(client):
         for method in (client.post, client.put, client.patch, client.delete):
             assert method(f"/audit/{path}").status_code in {401, 403, 405}
     assert not Entry.objects.exists()
+
+
+def test_the_documented_check_in_plain_python_holds(client, log, monkeypatch):
+    text = (Path(__file__).resolve().parents[2] / "docs" / "audit-log.md").read_text()
+    code = text.partition("```python\n")[2].partition("```")[0]
+    for entry in Entry.objects.filter(data__n__in=[0, 123, 255, 256, 299]):
+        answer = client.get(f"/audit/proof?id={entry.pk}").content
+        monkeypatch.setattr("urllib.request.urlopen", lambda url, answer=answer: BytesIO(answer))
+        exec(code, {"log": "http://log.example", "receipt": entry.pk})
