@@ -51,3 +51,10 @@ class JobAdmin(ReadOnlyAdmin):
             except JobAlreadyFinished:
                 continue
         messages.info(request, f"{asked} of {len(jobs)} were cancelled or asked to stop; the others had ended.")
+
+
+@admin.register(JobStep)
+class JobStepAdmin(ReadOnlyAdmin):
+    list_display = ("job", "name", "done_at")
+    search_fields = ("job__id", "name")
+    list_select_related = ("job",)

@@ -5,14 +5,35 @@ import uuid
 from typing import Any
 
 from celery import Task, shared_task
+from celery.worker.request import Request
 
 from accounts.permissions import IsAdmin
-from jobs.services import JobRun, JobType, purge, recover, register, run_job
+from jobs.services import JobRun, JobType, note_killed, purge, recover, register, run_job
 from jobs.services.running import LeaseHeld
 
 
+class JobRequest(Request):
+    """Celery's view of a running job from the worker's parent process."""
+
+    def on_timeout(self, soft: bool, timeout: float) -> None:
+        """Note that the child is killed at the hard limit; `recover` then fails the job instead of repeating it."""
+        super().on_timeout(soft, timeout)
+        if not soft:
+            note_killed(job_id=uuid.UUID(self.id))
+
+
+class JobTask(Task):
+    Request = "jobs.tasks:JobRequest"
+
+
 @shared_task(
-    bind=True, name="jobs.run", acks_late=True, reject_on_worker_lost=True, ignore_result=True, max_retries=None
+    bind=True,
+    base=JobTask,
+    name="jobs.run",
+    acks_late=True,
+    reject_on_worker_lost=True,
+    ignore_result=True,
+    max_retries=None,
 )
 def run(self: Task, job_id: str) -> str | None:
     """Run the job with this id. Delivered twice, it runs once; a delivery during another's lease comes back later."""

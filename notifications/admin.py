@@ -258,3 +258,11 @@ class ContactAdmin(ReadOnlyAdmin):
     search_fields = ("user__email", "address")
     list_select_related = ("user",)
     exclude = ("code_digest",)
+
+
+@admin.register(ProviderEvent)
+class ProviderEventAdmin(ReadOnlyAdmin):
+    list_display = ("provider", "kind", "notification", "received_at")
+    list_filter = ("provider", "kind")
+    search_fields = ("event_id", "notification__id")
+    list_select_related = ("notification",)

@@ -3,7 +3,7 @@
 from jobs.services.registry import JobType, get_job_type, list_job_types, register
 from jobs.services.running import JobRun, run_job
 from jobs.services.starting import cancel, enqueue, start
-from jobs.services.upkeep import purge, recover
+from jobs.services.upkeep import note_killed, purge, recover
 
 __all__ = [
     "JobRun",
@@ -12,6 +12,7 @@ __all__ = [
     "enqueue",
     "get_job_type",
     "list_job_types",
+    "note_killed",
     "purge",
     "recover",
     "register",

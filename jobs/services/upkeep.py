@@ -1,6 +1,7 @@
 """Brings back jobs that a lost worker or broker left behind, and clears old ones."""
 
 import logging
+import uuid
 from collections import Counter
 from datetime import timedelta
 from functools import partial
@@ -8,6 +9,7 @@ from typing import Any
 
 from celery import current_app
 from django.conf import settings
+from django.core.cache import cache
 from django.db import transaction
 from django.utils import timezone
 from django_celery_results.models import TaskResult
@@ -59,7 +61,15 @@ def recover_expired(counts: Counter[str]) -> None:
             counts["requeued"] += 1
 
 
+def note_killed(*, job_id: uuid.UUID) -> None:
+    """Note, where no database is needed, that a job's process is killed at its hard time limit."""
+    cache.set(f"jobs:killed:{job_id}", True, 3600)
+
+
 def is_past_hard_limit(job: Job) -> bool:
+    """Tell whether a lost worker was killed at the hard limit: its parent said so, or it died at that very moment."""
+    if cache.get(f"jobs:killed:{job.pk}"):
+        return True
     try:
         limit = get_job_type(job.type).time_limit_seconds
     except UnknownJobType:

@@ -75,6 +75,11 @@ def test_a_worker_runs_retries_cancels_and_survives(service_folder: Path) -> Non
         eventually(lambda: has_ended(slow), "the slow job was ended")
         assert slow.problem["code"] == "time_limit_exceeded"
 
+        stubborn = start(type="tests.endure", input={"name": "stubborn"})
+        eventually(lambda: has_ended(stubborn) or recover() is None, "the stubborn job was killed")
+        assert stubborn.problem["code"] == "time_limit_exceeded"
+        assert (stubborn.attempts, cache.get("tests:stubborn")) == (1, 1)
+
         # After all that the worker still works.
         last = start(type="tests.echo", input={"name": "last"})
         eventually(lambda: has_ended(last), "the last job has ended")

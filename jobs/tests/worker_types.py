@@ -45,6 +45,16 @@ def wait(run: JobRun, value: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
+def endure(run: JobRun, value: dict[str, Any]) -> dict[str, Any]:
+    """Ignore the soft time limit."""
+    count(value["name"])
+    while True:
+        try:
+            time.sleep(60)
+        except BaseException:
+            continue
+
+
 def leak(run: JobRun, value: dict[str, Any]) -> dict[str, Any]:
     """Fail with the secret in the exception's text and in a local variable."""
     witness = value["witness"]
@@ -58,6 +68,7 @@ for name, handler, changes in [
     ("tests.kill_always", kill_always, {"max_attempts": 2}),
     ("tests.wait", wait, {}),
     ("tests.wait_briefly", wait, {"soft_time_limit_seconds": 1, "time_limit_seconds": 30}),
+    ("tests.endure", endure, {"soft_time_limit_seconds": 1, "time_limit_seconds": 3}),
     ("tests.leak", leak, {"is_secret": True, "max_attempts": 2, "retry_backoff_seconds": 0.1}),
 ]:
     register(JobType(name=name, input_schema=SCHEMA, handler=handler, **changes))

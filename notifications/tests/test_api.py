@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from datetime import timedelta
 
 import pytest
 from django.utils import timezone
@@ -140,9 +141,9 @@ def test_codes_are_not_sent_without_end(client):
     assert (response.status_code, response.json()["code"]) == (429, "too_many_codes")
     assert response["Retry-After"] == "60"
     for _ in range(4):
-        Contact.objects.update(code_sent_at=timezone.now() - timezone.timedelta(seconds=61))
+        Contact.objects.update(code_sent_at=timezone.now() - timedelta(seconds=61))
         assert send(client, "put", "/notifications/contacts/sms", user, body).status_code == 202
-    Contact.objects.update(code_sent_at=timezone.now() - timezone.timedelta(seconds=61))
+    Contact.objects.update(code_sent_at=timezone.now() - timedelta(seconds=61))
     assert send(client, "put", "/notifications/contacts/sms", user, body).status_code == 429
     assert Notification.objects.count() == 5
 

@@ -41,6 +41,6 @@ JOBS_SECRET_INPUT_SECONDS: int = env.int("JOBS_SECRET_INPUT_SECONDS", 3600)
 JOBS_RETENTION_DAYS: int = env.int("JOBS_RETENTION_DAYS", 90)
 
 JOBS_BEAT: dict[str, dict[str, Any]] = {
-    "jobs.recover": {"task": "jobs.recover", "schedule": 15.0},
+    "jobs.recover": {"task": "jobs.recover", "schedule": 15.0, "options": {"expires": 15}},
     "jobs.purge": {"task": "jobs.purge", "schedule": crontab(hour=3, minute=10)},
 }
