@@ -57,8 +57,12 @@ bench-indexer: install  ## Measure events a second beside a plain web3.py loop, 
 bench-auth: install  ## Measure what a JWT costs a request, by kind of key and of credentials
 	@$(BIN)/python -W ignore -m loadtest.bench_auth
 
+.PHONY: graphql-types graphql-coverage bench-graphql
 graphql-types: install  ## Write docs/schema.graphql and its types for Python and TypeScript again
 	@$(BIN)/python -m config.graphql.write_types
+
+graphql-coverage: install  ## Measure what the tests cover of the GraphQL resolvers; 90 % at least
+	@$(BIN)/pytest config/tests/test_graphql.py config/tests/test_graphql_limits.py -q --cov --cov-report=term --cov-fail-under=90
 
 bench-graphql: install  ## Measure GraphQL's 50-election query against the REST list
 	@$(BIN)/python -W ignore -m loadtest.bench_graphql

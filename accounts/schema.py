@@ -4,7 +4,6 @@ from typing import Any
 from uuid import UUID
 
 import graphene
-from django.db.models import QuerySet
 from graphene_django import DjangoObjectType
 
 from accounts.exceptions import AdminRequired, UserNotFound
@@ -60,10 +59,6 @@ class User(DjangoObjectType):
     class Meta:
         model = UserModel
         fields = ("id", "email", "is_active")
-
-    @classmethod
-    def get_queryset(cls, queryset: QuerySet[UserModel], info: Any) -> QuerySet[UserModel]:
-        return queryset
 
     @staticmethod
     def resolve_last_sign_in(user: UserModel, info: Any) -> Any:

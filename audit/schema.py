@@ -3,7 +3,6 @@
 from typing import Any
 
 import graphene
-from django.db.models import QuerySet
 from graphene_django import DjangoObjectType
 from rest_framework.exceptions import ValidationError
 from rest_framework.permissions import AllowAny
@@ -38,10 +37,6 @@ class AuditEntry(DjangoObjectType):
     class Meta:
         model = Entry
         fields = ("id", "created_at", "action", "actor", "target", "data", "request_id")
-
-    @classmethod
-    def get_queryset(cls, queryset: QuerySet[Entry], info: Any) -> QuerySet[Entry]:
-        return queryset
 
     @staticmethod
     def resolve_seq(entry: Entry, info: Any) -> int | None:

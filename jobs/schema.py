@@ -4,7 +4,6 @@ from typing import Any
 from uuid import UUID
 
 import graphene
-from django.db.models import QuerySet
 from graphene_django import DjangoObjectType
 from rest_framework.exceptions import NotAuthenticated, PermissionDenied
 
@@ -62,10 +61,6 @@ class Job(DjangoObjectType):
     class Meta:
         model = JobModel
         fields = ("id", "type", "is_parked", "attempts", "max_attempts")
-
-    @classmethod
-    def get_queryset(cls, queryset: QuerySet[JobModel], info: Any) -> QuerySet[JobModel]:
-        return queryset
 
     @staticmethod
     def resolve_progress(job: JobModel, info: Any) -> dict[str, Any]:

@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import threading
 import time
+from collections import OrderedDict
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,7 @@ from elections.services.publishing import LISTS
 
 CHALLENGE = 'Bearer realm="psephos", Api-Key'
 MEMBERS = {"query", "id", "variables", "operationName"}
+NO_STORE = {"Cache-Control": "no-store"}
 PERSISTED = Path(__file__).parent / "persisted"
 documents = Documents(schema.graphql_schema)
 # Of its own, so that odd queries never push out the bodies that REST serves.
@@ -40,6 +44,47 @@ def persisted_documents() -> dict[str, str]:
     return {hashlib.sha256(text.encode()).hexdigest(): text for text in texts}
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A request that passed every check: what to run, what it costs, and under which name its answer is kept."""
+
+    prepared: Prepared
+    operation: OperationDefinitionNode
+    variables: dict[str, Any]
+    cost: int
+    is_mutation: bool
+    public_name: str | None
+
+
+class Plans:
+    """The plans of the bodies that this process has seen last: clients send the same ones over and over."""
+
+    def __init__(self, capacity: int = 500, max_bytes: int = 8192) -> None:
+        self.capacity = capacity
+        self.max_bytes = max_bytes
+        self.kept: OrderedDict[tuple[bytes, bool], Plan] = OrderedDict()
+        self.lock = threading.Lock()
+
+    def of(self, body: bytes) -> Plan:
+        """Return the plan of a POST's body; raise RequestRefused."""
+        key = (body, settings.GRAPHQL_INTROSPECTION)
+        with self.lock:
+            found = self.kept.get(key)
+            if found is not None:
+                self.kept.move_to_end(key)
+                return found
+        plan = make_plan(read_body(body))
+        if len(body) <= self.max_bytes and not plan.is_mutation:
+            with self.lock:
+                self.kept[key] = plan
+                while len(self.kept) > self.capacity:
+                    self.kept.popitem(last=False)
+        return plan
+
+
+plans = Plans()
+
+
 @csrf_exempt
 def graphql(request: HttpRequest) -> HttpResponse:
     """Answer a GraphQL request.
@@ -48,9 +93,10 @@ def graphql(request: HttpRequest) -> HttpResponse:
     cannot send JSON.
     """
     try:
-        asked = read_request(request)
+        plan = plan_of(request)
         user, key = authenticate(request)
-        return answer(request, asked, user=user, key=key)
+        charge(request, plan)
+        return answer(plan, user=user, key=key)
     except RequestRefused as refusal:
         response = write({"errors": refusal.errors()}, status=refusal.status)
         if refusal.status == 401:
@@ -69,10 +115,13 @@ def graphql(request: HttpRequest) -> HttpResponse:
 graphql.api_key_scopes = {"GET": "graphql", "POST": "graphql"}  # type: ignore[attr-defined]
 
 
-def read_request(request: HttpRequest) -> dict[str, Any]:
-    """Read a request's members; raise RequestRefused before reading a body that is too large."""
+def plan_of(request: HttpRequest) -> Plan:
+    """Plan a request; raise RequestRefused, before reading a body that is too large."""
     if request.method == "GET":
-        return read_get(request)
+        plan = make_plan(read_get(request))
+        if plan.is_mutation:
+            raise RequestRefused("method_not_allowed", "Mutations are sent by POST.", status=405)
+        return plan
     if request.method != "POST":
         raise RequestRefused("method_not_allowed", "Send JSON by POST.", status=405)
     if request.content_type != "application/json":
@@ -84,7 +133,10 @@ def read_request(request: HttpRequest) -> dict[str, Any]:
     if length > settings.GRAPHQL_MAX_BODY_BYTES:
         detail = f"A request has at most {settings.GRAPHQL_MAX_BODY_BYTES} bytes."
         raise RequestRefused("body_too_large", detail, status=413)
-    body = request.body
+    return plans.of(request.body)
+
+
+def read_body(body: bytes) -> dict[str, Any]:
     # Also as an escape inside the query: PostgreSQL takes no NUL in a text.
     if b"\\u0000" in body or b"\0" in body:
         raise RequestRefused("null_characters_not_allowed", "The request holds a null character.")
@@ -144,7 +196,8 @@ def authenticate(request: HttpRequest) -> tuple[Any, Any]:
     return authenticate_bearer(token.strip()), None
 
 
-def answer(request: HttpRequest, asked: dict[str, Any], *, user: Any, key: Any) -> HttpResponse:
+def make_plan(asked: dict[str, Any]) -> Plan:
+    """Check a request against the limits and the schema; raise RequestRefused."""
     text = asked.get("query")
     if text is None:
         text = persisted_documents().get(asked["id"].removeprefix("sha256:"))
@@ -153,46 +206,44 @@ def answer(request: HttpRequest, asked: dict[str, Any], *, user: Any, key: Any) 
     variables: dict[str, Any] = asked.get("variables") or {}
     prepared = documents.prepare(text)
     operation = prepared.operation(asked.get("operationName"))
-    is_mutation = operation.operation == OperationType.MUTATION
-    if is_mutation and request.method == "GET":
-        raise RequestRefused("method_not_allowed", "Mutations are sent by POST.", status=405)
     declared = {one.variable.name.value for one in operation.variable_definitions}
     if unknown := set(variables) - declared:
-        raise RequestRefused("unknown_variable", f"The operation declares no variable ${sorted(unknown)[0][:50]}.")
-    charge(request, documents.cost(prepared, operation, variables), is_mutation=is_mutation)
-
-    if key is None and not is_mutation and is_public(operation):
-        name = f"{text}\0{asked.get('operationName')}\0{json.dumps(variables, sort_keys=True)}"
-        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
-        try:
-            body = hot_answers.get(
-                f"graphql:{digest}",
-                topic=LISTS,
-                build=lambda: build_hot(prepared, operation, variables),
-                is_shared=False,
-            )
-        except Failed as failed:
-            return write(failed.body, status=failed.status)
-        return HttpResponse(body.plain, content_type="application/json")
-    status, result = execute(prepared, operation, variables, user=user, key=key)
-    return write(result, status=status)
-
-
-def charge(request: HttpRequest, cost: int, *, is_mutation: bool) -> None:
-    """Take the tokens that an operation costs beyond the one that every request has paid."""
+        raise RequestRefused("unknown_variable", f"The operation declares no variable ${min(unknown)[:50]}.")
+    cost = documents.cost(prepared, operation, variables)
     if cost > settings.GRAPHQL_MAX_COST:
         raise RequestRefused("too_costly", f"The operation costs {cost} points, at most {settings.GRAPHQL_MAX_COST}.")
+    is_mutation = operation.operation == OperationType.MUTATION
+    public_name = None
+    if not is_mutation and is_public(operation):
+        name = f"{text}\0{asked.get('operationName')}\0{json.dumps(variables, sort_keys=True)}"
+        public_name = f"graphql:{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()}"
+    return Plan(prepared, operation, variables, cost, is_mutation, public_name)
+
+
+def charge(request: HttpRequest, plan: Plan) -> None:
+    """Take the tokens that an operation costs beyond the one that every request has paid."""
     admission = request.admission  # type: ignore[attr-defined]
     if admission.decision is None:
         return
-    if is_mutation and not admission.decision.is_shared:
+    if plan.is_mutation and not admission.decision.is_shared:
         raise LimiterUnavailable
-    tokens = -(-cost // settings.GRAPHQL_COST_PER_TOKEN) - 1
+    tokens = -(-plan.cost // settings.GRAPHQL_COST_PER_TOKEN) - 1
     if tokens > 0:
         admission.decision = take(
             identity=admission.identity, cost=tokens, route_class="graphql", limit=admission.decision.limit
         )
         admission.decision.raise_refusal()
+
+
+def answer(plan: Plan, *, user: Any, key: Any) -> HttpResponse:
+    if key is None and plan.public_name is not None:
+        try:
+            body = hot_answers.get(plan.public_name, topic=LISTS, build=lambda: build_hot(plan), is_shared=False)
+        except Failed as failed:
+            return write(failed.body, status=failed.status)
+        return HttpResponse(body.plain, content_type="application/json", headers=NO_STORE)
+    status, result = execute(plan, user=user, key=key)
+    return write(result, status=status)
 
 
 def is_public(operation: OperationDefinitionNode) -> bool:
@@ -209,24 +260,22 @@ class Failed(Exception):
         self.body = body
 
 
-def build_hot(prepared: Prepared, operation: OperationDefinitionNode, variables: dict[str, Any]) -> bytes:
-    status, body = execute(prepared, operation, variables, user=AnonymousUser(), key=None)
+def build_hot(plan: Plan) -> bytes:
+    status, body = execute(plan, user=AnonymousUser(), key=None)
     if "errors" in body:
         raise Failed(status, body)
     return as_bytes(body)
 
 
-def execute(
-    prepared: Prepared, operation: OperationDefinitionNode, variables: dict[str, Any], *, user: Any, key: Any
-) -> tuple[int, dict[str, Any]]:
+def execute(plan: Plan, *, user: Any, key: Any) -> tuple[int, dict[str, Any]]:
     """Execute an operation and return the status and the answer."""
     context = Context(user=user, key=key, auth=key, deadline=time.monotonic() + settings.GRAPHQL_TIMEOUT_SECONDS)
     built = LeanExecution.build(
         schema.graphql_schema,
-        prepared.document,
+        plan.prepared.document,
         context_value=context,
-        raw_variable_values=variables,
-        operation_name=operation.name.value if operation.name else None,
+        raw_variable_values=plan.variables,
+        operation_name=plan.operation.name.value if plan.operation.name else None,
         max_coercion_errors=10,
         is_awaitable=never,
         hide_suggestions=not settings.GRAPHQL_INTROSPECTION,
@@ -255,8 +304,7 @@ def as_bytes(value: Any) -> bytes:
 
 
 def write(value: dict[str, Any], *, status: int) -> HttpResponse:
-    response = HttpResponse(as_bytes(value), status=status, content_type="application/json")
-    response["Cache-Control"] = "no-store"
+    response = HttpResponse(as_bytes(value), status=status, content_type="application/json", headers=NO_STORE)
     if status == 405:
         response["Allow"] = "GET, POST"
     return response

@@ -22,6 +22,7 @@ from config.tests.graphql import ask, codes_of, data_of, snake
 from elections.hot_reads import hot_reads
 from elections.metadata import hash_document
 from elections.models import Metadata
+from elections.services import apply_events
 from elections.tests import factories as chain
 from jobs.models import Job
 from jobs.tests.factories import job_type
@@ -43,11 +44,14 @@ def admin():
 @pytest.fixture
 def hundred_elections():
     chain.head_at(60)
+    events = []
     for number in range(1, 121):
         document = {"title": f"Election {number}", "description": "x", "options": ["a", "b", "c"]}
         metadata_hash = hash_document(document)
         Metadata.objects.create(hash=metadata_hash, document=document)
-        chain.election(number, chain.vote(number, number % 3), metadata_hash=metadata_hash, at=1)
+        events.append(chain.created(number, metadata_hash=metadata_hash, log_index=number))
+    events += [chain.vote(number, number % 3, log_index=number) for number in range(1, 121)]
+    apply_events(events=events)
 
 
 def lower_enums(value):
@@ -389,6 +393,16 @@ def test_audit_entries_are_rests(client, admin, django_assert_num_queries):
     ]
     assert len(second["results"]) == 40
     assert codes_of(ask(client, ENTRIES, {"limit": 501}, headers=headers)) == [("invalid", 400)]
+    since = "query ($since: DateTime) { auditEntries(since: $since, seq: null) { results { id } } }"
+    for moment in ("2020-01-01T00:00:00Z", "2020-01-01T00:00:00+02:00"):
+        assert len(data_of(ask(client, since, {"since": moment}, headers=headers))["auditEntries"]["results"]) == 100
+        query = f'{{ auditEntries(until: "{moment}", seq: 3) {{ results {{ id }} }} }}'
+        assert data_of(ask(client, query, headers=headers)) == {"auditEntries": {"results": []}}
+    for wrong in ("yesterday", "2020-13-01T00:00:00Z", "2020-01-01T00:00:00", 7):
+        assert codes_of(ask(client, since, {"since": wrong}, headers=headers)) == [("invalid_variables", 400)]
+    seq = "query ($seq: BigInt) { auditEntries(seq: $seq) { results { id } } }"
+    for wrong in ("7", 1.5, True):
+        assert codes_of(ask(client, seq, {"seq": wrong}, headers=headers)) == [("invalid_variables", 400)]
     viewer = UserFactory(role="viewer")
     rest = client.get("/audit/entries", headers=bearer(viewer))
     assert codes_of(ask(client, ENTRIES, headers=bearer(viewer))) == [(rest.json()["code"], rest.status_code)]

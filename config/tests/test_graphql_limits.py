@@ -7,7 +7,7 @@ import time
 import pytest
 from graphql import get_introspection_query
 
-from config.graphql.views import documents
+from config.graphql.views import documents, plans
 from config.tests.graphql import ask, codes_of
 
 pytestmark = pytest.mark.django_db
@@ -16,6 +16,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def _nothing_kept():
     documents.kept.clear()
+    plans.kept.clear()
 
 
 COSTLY = (
@@ -69,6 +70,7 @@ def test_attacks_are_refused_early_and_in_flat_memory(client, name):
     members = {"operationName": "B"} if name == "unknown operation name" else {}
     ask(client, query, **members)
     documents.kept.clear()
+    plans.kept.clear()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.process_time()
     response = ask(client, query, **members)
