@@ -66,8 +66,16 @@ class HotReads:
         self.locks = [threading.Lock() for _ in range(64)]
         self.away_until = 0.0
 
-    def get(self, key: str, *, topic: str, build: Callable[[], bytes], is_shared: bool) -> Body:
-        """Return the body under `key`, building it when the version of its `topic` has changed.
+    def get(
+        self,
+        key: str,
+        *,
+        topic: str,
+        build: Callable[[], bytes],
+        is_shared: bool,
+        max_age_seconds: float | None = None,
+    ) -> Body:
+        """Return the body under `key`, building it when the version of its `topic` has changed or it is too old.
 
         `is_shared` bodies are built by one process for all and kept in Redis. What `build` raises is passed on.
         """
@@ -82,14 +90,15 @@ class HotReads:
                 return body
             with self.lock_of(key):
                 return self.keep(key, make_body(build(), version=b""))
-        if self.is_current(body, version, now):
+        max_age = MAX_AGE_SECONDS if max_age_seconds is None else max_age_seconds
+        if self.is_current(body, version, now, max_age):
             assert body is not None
             body.asked_at = now
             return body
         with self.lock_of(key):
             # Another thread may have built it while this one waited.
             body = self.bodies.get(key)
-            if self.is_current(body, version, now):
+            if self.is_current(body, version, now, max_age):
                 assert body is not None
                 return body
             fresh = self.build_once(key, version, build) if is_shared else make_body(build(), version=version)
@@ -98,8 +107,8 @@ class HotReads:
             return self.keep(key, fresh)
 
     @staticmethod
-    def is_current(body: Body | None, version: bytes, now: float) -> bool:
-        return body is not None and body.version == version and now - body.built_at < MAX_AGE_SECONDS
+    def is_current(body: Body | None, version: bytes, now: float, max_age: float) -> bool:
+        return body is not None and body.version == version and now - body.built_at < max_age
 
     def lock_of(self, key: str) -> threading.Lock:
         return self.locks[hash(key) % len(self.locks)]

@@ -5,18 +5,22 @@ from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from rest_framework.exceptions import APIException, ValidationError
 
+from elections.hot_reads import Body, choose_encoding, hot_reads
 from elections.models import Election, Status
 from elections.projection import finality_of
 from elections.selectors import get_election, get_latest_head, list_elections
+from elections.services.publishing import LISTS, topic_of
 
 PER_SECTION = 12
 PER_PAGE = 24
+# A kept page shows the height of the chain, which moves without any election changing.
+PAGE_SECONDS = 2
 FINALITY_WORDS = {
     "latest": ("Latest block", "Seen in the newest blocks; a reorganisation could still take it back."),
     "safe": ("Safe", "Unlikely to be reorganised."),
@@ -73,15 +77,14 @@ def board(request: HttpRequest) -> HttpResponse:
     """Show elections: open ones first, or those of one status by pages."""
     status = request.GET.get("status")
     if status is None and "cursor" not in request.GET:
-        sections = []
-        for heading, ordering, statuses, empty in SECTIONS:
-            found: list[Election] = []
-            for one in statuses:
-                found += list_elections(status=one, ordering=ordering, limit=PER_SECTION).elections
-            found.sort(key=lambda election: election.end_block, reverse=ordering.startswith("-"))
-            cards = [make_card(election) for election in found[:PER_SECTION]]
-            sections.append({"heading": heading, "cards": cards, "empty": empty})
-        return show(request, "elections/board.html", {"sections": sections, "chosen": ""})
+        body = hot_reads.get(
+            "page:board",
+            topic=LISTS,
+            build=lambda: board_body(request),
+            is_shared=False,
+            max_age_seconds=PAGE_SECONDS,
+        )
+        return serve(request, body)
     try:
         page = list_elections(status=status, limit=PER_PAGE, cursor=request.GET.get("cursor", ""))
     except ValidationError:
@@ -97,14 +100,39 @@ def board(request: HttpRequest) -> HttpResponse:
     return show(request, "elections/board.html", context)
 
 
+def board_body(request: HttpRequest) -> bytes:
+    """Render the board: nothing on it depends on who asks."""
+    sections = []
+    for heading, ordering, statuses, empty in SECTIONS:
+        found: list[Election] = []
+        for one in statuses:
+            found += list_elections(status=one, ordering=ordering, limit=PER_SECTION).elections
+        found.sort(key=lambda election: election.end_block, reverse=ordering.startswith("-"))
+        cards = [make_card(election) for election in found[:PER_SECTION]]
+        sections.append({"heading": heading, "cards": cards, "empty": empty})
+    return render_bytes(request, "elections/board.html", {"sections": sections, "chosen": ""})
+
+
 @require_safe
 @csrf_exempt
 def election(request: HttpRequest, id: str) -> HttpResponse:  # noqa: A002
     """Show one election: its question, its result so far, and where on the chain each fact stands."""
     try:
-        found = get_election(public_id=id)
+        body = hot_reads.get(
+            f"page:{id}",
+            topic=topic_of(id),
+            build=lambda: election_body(request, id),
+            is_shared=False,
+            max_age_seconds=PAGE_SECONDS,
+        )
     except APIException:
         return show(request, "elections/missing.html", {"what": "There is no election at this address."}, status=404)
+    return serve(request, body)
+
+
+def election_body(request: HttpRequest, public_id: str) -> bytes:
+    """Render the page of one election; raises as `get_election`."""
+    found = get_election(public_id=public_id)
     head = found.head
     facts = [
         {
@@ -133,14 +161,29 @@ def election(request: HttpRequest, id: str) -> HttpResponse:  # noqa: A002
         "metadata_hash": f"0x{bytes(found.metadata_hash).hex()}",
         "census_root": None if found.census_root is None else f"0x{found.census_root:064x}",
     }
-    return show(request, "elections/election.html", context)
+    return render_bytes(request, "elections/election.html", context)
+
+
+def render_bytes(request: HttpRequest, template: str, context: dict[str, Any]) -> bytes:
+    head = get_latest_head()
+    block = {"number": grouped(head.number), "chain_id": head.chain_id} if head else None
+    return render_to_string(template, {"block": block, **context}, request).encode()
 
 
 def show(request: HttpRequest, template: str, context: dict[str, Any], status: int = 200) -> HttpResponse:
-    head = get_latest_head()
-    block = {"number": grouped(head.number), "chain_id": head.chain_id} if head else None
-    response = render(request, template, {"block": block, **context}, status=status)
+    response = HttpResponse(render_bytes(request, template, context), status=status)
     response.headers["Cache-Control"] = "no-cache"
+    return response
+
+
+def serve(request: HttpRequest, body: Body) -> HttpResponse:
+    """Answer with a kept page, compressed when the reader takes it."""
+    encoding = choose_encoding(request.META.get("HTTP_ACCEPT_ENCODING", ""))
+    response = HttpResponse(body.encoded(encoding))
+    if encoding:
+        response.headers["Content-Encoding"] = encoding
+    response.headers["Cache-Control"] = "no-cache"
+    response.headers["Vary"] = "Accept-Encoding"
     return response
 
 

@@ -28,6 +28,8 @@ NO_LIMIT = {"RATE_LIMIT": "100000000/60"}
 SERVERS: dict[str, list[str]] = {
     "granian wsgi": ["granian", "--interface", "wsgi", "config.wsgi:application", "--workers", "2", "--no-ws"],
     "granian asgi": ["granian", "--interface", "asgi", "config.asgi:application", "--workers", "2"],
+    # One process holds all sockets of a machine this small; its HTTP is not used.
+    "granian sockets": ["granian", "--interface", "asginl", "config.asgi:application", "--workers", "1"],
     "uvicorn asgi": ["uvicorn", "config.asgi:application", "--workers", "2", "--log-level", "warning"],
     "daphne": ["daphne", "config.asgi:application", "--verbosity", "0"],
 }
@@ -117,8 +119,9 @@ class Stack:
 
     def serve(self, kind: str, *options: str, application: str = "", **variables: str) -> Server:
         """Start a server; `kind` is one of SERVERS, `application` replaces Psephos's own."""
-        port = free_port()
-        command = [str(BIN / SERVERS[kind][0]), *SERVERS[kind][1:], "--port", str(port), *options]
+        port = int(options[options.index("--port") + 1]) if "--port" in options else free_port()
+        command = [str(BIN / SERVERS[kind][0]), *SERVERS[kind][1:], "--port", str(port)]
+        command += [part for part in options if part not in ("--port", str(port))]
         if application:
             command = [application if part.startswith("config.") else part for part in command]
             variables = {"PYTHONPATH": str(ROOT)} | variables

@@ -7,16 +7,15 @@ from channels.db import database_sync_to_async
 from channels.testing import WebsocketCommunicator
 
 from config.asgi import application
-from elections import services
-from elections.consumers import RevisionMemory
+from elections import consumers, services
 from elections.tests import factories as make
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def _forget_revision() -> None:
-    RevisionMemory.read_at = 0
+def _forget(monkeypatch) -> None:
+    monkeypatch.setattr(consumers, "REMEMBERED_SECONDS", 0)
 
 
 async def connect(query: str = "") -> WebsocketCommunicator:
@@ -104,6 +103,17 @@ async def test_after_too_many_changes_the_client_is_told_to_read_again() -> None
     await receive(socket)
     assert (await receive(socket))["type"] == "many_changed"
     await socket.disconnect()
+
+
+async def test_a_storm_of_reconnects_asks_the_database_once(monkeypatch) -> None:
+    monkeypatch.setattr(consumers, "REMEMBERED_SECONDS", 30)
+    asked = []
+    monkeypatch.setattr(consumers, "missed", lambda since: asked.append(since) or [("", '{"type":"many_changed"}')])
+    sockets = [await connect("?since=7") for _ in range(20)]
+    for socket in sockets:
+        assert [(await receive(socket))["type"] for _ in range(2)] == ["hello", "many_changed"]
+        await socket.disconnect()
+    assert asked == [7]
 
 
 @pytest.mark.parametrize(
