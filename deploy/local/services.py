@@ -1,5 +1,6 @@
 """Starts the real PostgreSQL, Redis and EVM node from the packages that the set-up installs."""
 
+import os
 import shutil
 import signal
 import socket
@@ -10,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import kombu
 import psycopg
 import redis
 import requests
@@ -184,3 +186,65 @@ def start_anvil(folder: Path, *, port: int | None = None, options: Sequence[str]
     call = {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}
     wait_until("anvil", lambda: requests.post(url, json=call, timeout=2).ok, process, log)
     return Service("anvil", url, process)
+
+
+RABBITMQ_SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+
+
+def start_rabbitmq(folder: Path, *, port: int | None = None) -> Service:
+    """Start RabbitMQ (Debian's package) on loopback, its data and its Erlang port mapper in a folder of its own."""
+    if not RABBITMQ_SERVER.exists() or not shutil.which("epmd"):
+        raise ServiceFailed("RabbitMQ is not installed (Debian: rabbitmq-server)")
+    folder.mkdir(parents=True, exist_ok=True)
+    port = port or free_port()
+    mapper_port, distribution_port = free_port(), free_port()
+    log = folder / "rabbitmq.log"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "ERL_EPMD_PORT": str(mapper_port),
+        "ERL_EPMD_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODENAME": f"psephos{port}@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODE_PORT": str(port),
+        "RABBITMQ_DIST_PORT": str(distribution_port),
+        "RABBITMQ_MNESIA_BASE": str(folder / "data"),
+        "RABBITMQ_LOG_BASE": str(folder),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+        "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} +S 1:1",
+    }
+    mapper = launch(
+        "epmd", ["epmd", "-port", str(mapper_port), "-address", "127.0.0.1"], log=log, environment=environment
+    )
+    server = launch("rabbitmq", [str(RABBITMQ_SERVER)], log=log, environment=environment)
+    url = f"amqp://guest:guest@127.0.0.1:{port}//"
+
+    def is_ready() -> bool:
+        with kombu.Connection(url, connect_timeout=2) as connection:
+            connection.ensure_connection(max_retries=1, timeout=2)
+        return True
+
+    try:
+        wait_until("rabbitmq", is_ready, server, log, timeout_seconds=90)
+    except ServiceFailed:
+        mapper.kill()
+        raise
+    return RabbitMQ("rabbitmq", url, server, mapper=mapper, port=port)
+
+
+@dataclass
+class RabbitMQ(Service):
+    """A running RabbitMQ with its port mapper."""
+
+    mapper: subprocess.Popen[bytes] | None = None
+    port: int = 0
+
+    def stop(self, timeout_seconds: float = 30) -> None:
+        """End the server (its shell's whole group), then the mapper."""
+        if self.process is not None and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+        super().stop(timeout_seconds)
+        if self.mapper is not None:
+            self.mapper.kill()
+            self.mapper.wait()
