@@ -12,7 +12,8 @@ from config.wsgi import application as wsgi_application  # noqa: I001  (settings
 
 from a2wsgi import WSGIMiddleware
 from channels.routing import ProtocolTypeRouter, URLRouter
-from channels.security.websocket import AllowedHostsOriginValidator
+from channels.security.websocket import OriginValidator
+from django.conf import settings
 
 from config.routing import websocket_urlpatterns
 
@@ -28,9 +29,16 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
     await wsgi_in_threads(scope, receive_by_coroutine, send)
 
 
+class BrowserOriginValidator(OriginValidator):
+    """Refuse other sites' pages. What sends no Origin is no browser: no page misuses its cookies."""
+
+    def valid_origin(self, parsed_origin: Any) -> bool:
+        return parsed_origin is None or super().valid_origin(parsed_origin)
+
+
 application = ProtocolTypeRouter(
     {
         "http": http,
-        "websocket": AllowedHostsOriginValidator(URLRouter(websocket_urlpatterns)),
+        "websocket": BrowserOriginValidator(URLRouter(websocket_urlpatterns), settings.ALLOWED_HOSTS),
     }
 )

@@ -1,38 +1,29 @@
-"""HTTP through the ASGI entry point, as granian calls it."""
-
-import asyncio
+import pytest
+from channels.testing import WebsocketCommunicator
 
 from config.asgi import application
 
+pytestmark = pytest.mark.django_db(transaction=True)
 
-async def test_a_body_is_read_where_receive_returns_a_future(transactional_db):
-    """granian's `receive` is no coroutine function: a2wsgi alone would answer every request with a body by 500."""
-    loop = asyncio.get_running_loop()
-    sent = []
 
-    def receive():
-        future = loop.create_future()
-        future.set_result({"type": "http.request", "body": b'{"refresh_token": "psr_unknown"}', "more_body": False})
-        return future
+async def is_accepted(*headers):
+    communicator = WebsocketCommunicator(application, "/ws/elections", headers=list(headers))
+    is_connected, _ = await communicator.connect(timeout=10)
+    if is_connected:
+        await communicator.disconnect()
+    return is_connected
 
-    async def send(message):
-        sent.append(message)
 
-    headers = [(b"host", b"testserver"), (b"content-type", b"application/json"), (b"content-length", b"32")]
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "POST",
-        "scheme": "http",
-        "path": "/auth/refresh",
-        "raw_path": b"/auth/refresh",
-        "query_string": b"",
-        "root_path": "",
-        "headers": headers,
-        "client": ("127.0.0.1", 1),
-        "server": ("testserver", 80),
-    }
-    await application(scope, receive, send)
-    assert sent[0]["status"] == 401
-    assert b"invalid_token" in b"".join(message.get("body", b"") for message in sent)
+async def test_a_client_that_is_no_browser_may_connect():
+    assert await is_accepted()
+
+
+async def test_our_own_pages_may_connect(settings):
+    assert await is_accepted((b"origin", b"http://localhost:8000"), (b"host", b"localhost:8000"))
+
+
+async def test_other_sites_pages_may_not(monkeypatch):
+    validator = application.application_mapping["websocket"]
+    monkeypatch.setattr(validator, "allowed_origins", ["elections.example"])
+    assert not await is_accepted((b"origin", b"https://evil.example"))
+    assert await is_accepted((b"origin", b"https://elections.example"))

@@ -31,7 +31,7 @@ STATE = LOCAL / "run"
 BIN = Path(sys.executable).parent
 BLOCK_SECONDS = 2
 # Parts that are asked to end get so long before they are killed; the services under them end after that.
-PARTS_STOP_SECONDS, SERVICES_STOP_SECONDS = 2.5, 1.5
+PARTS_STOP_SECONDS, SERVICES_STOP_SECONDS = 3.0, 1.0
 
 
 class CannotStart(Exception):

@@ -134,6 +134,8 @@ class Supervisor:
                 process.send_signal(signal.SIGTERM)
         while time.monotonic() < deadline and any(process.poll() is None for process in running):
             time.sleep(0.03)
+        if late := [part.name for part in self.parts if part.process is not None and part.process.poll() is None]:
+            self.say(f"  · killed after {timeout_seconds:.0f} s: {', '.join(late)}")
         rest = marked_processes(self.state, PART)
         send(rest, signal.SIGKILL)
         wait_gone(rest, 1)
