@@ -27,7 +27,6 @@ class NativeProver:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._pid = os.getpid()
-        self._known: dict[str, ProofFiles] = {}
 
     @property
     def process(self) -> subprocess.Popen[bytes] | None:
@@ -78,21 +77,17 @@ class NativeProver:
             env=environment,
         )
         self._process = process
-        circuits = {name: _as_config(files) for name, files in self._known.items()}
-        self._send({"circuits": circuits}, time.monotonic() + VERIFY_TIMEOUT_SECONDS)
         return process
 
     def _ask(self, files: ProofFiles, request: dict[str, Any], timeout_seconds: float) -> dict[str, Any]:
         with self._lock:
             deadline = time.monotonic() + timeout_seconds
-            is_stale = self._pid != os.getpid() or self._known.get(files.name) != files
-            if self._process is not None and (is_stale or self._process.poll() is not None):
+            if self._process is not None and (self._pid != os.getpid() or self._process.poll() is not None):
                 self._end()
-            self._known[files.name] = files
             if self._process is None:
                 self._start()
             try:
-                self._send({"circuit": files.name, **request}, deadline)
+                self._send({"circuit": files.name, "files": _as_config(files), **request})
                 answer = json.loads(self._receive(deadline))
             except BaseException:
                 # Also a Celery time limit: an answer that comes late must not be read as the next one's.
@@ -104,7 +99,7 @@ class NativeProver:
             raise WitnessRefused(answer["detail"])
         raise ProverFailed(answer["detail"], code=answer["code"])
 
-    def _send(self, message: dict[str, Any], deadline: float) -> None:
+    def _send(self, message: dict[str, Any]) -> None:
         assert self._process is not None
         assert self._process.stdin is not None
         body = json.dumps(message).encode()

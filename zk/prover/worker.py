@@ -124,8 +124,11 @@ class Circuit:
 
 def answer(circuits: dict[str, Circuit], request: dict[str, Any]) -> dict[str, Any]:
     """Do one request; errors become codes, and no message carries a value of the witness."""
+    name, files = request["circuit"], request["files"]
+    if name not in circuits or circuits[name].files != files:
+        circuits[name] = Circuit(files)
+    circuit = circuits[name]
     try:
-        circuit = circuits[request["circuit"]]
         if request["op"] == "prove":
             return circuit.prove(request["inputs"])
         if request["op"] == "verify":
@@ -156,8 +159,7 @@ def main() -> None:
     source = sys.stdin.buffer
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    config = read_message(source)
-    circuits = {name: Circuit(files) for name, files in config["circuits"].items()}
+    circuits: dict[str, Circuit] = {}
     while (request := read_message(source)) is not None:
         write_message(sink, answer(circuits, request))
 
