@@ -29,7 +29,7 @@ from notifications.exceptions import (
 from notifications.models import ELECTION_EVENTS, Channel, Contact, Event, Notification, Stage, Subscription
 from notifications.selectors import address_for, get_notification
 from notifications.services.kicking import kick
-from notifications.services.pacing import rest, seconds_to_rest, wait_for_slot
+from notifications.services.pacing import one_of_the_senders, rest, seconds_to_rest, wait_for_slot
 from notifications.services.providers import Knowledge, Provider, provider_of
 from notifications.services.rendering import render
 
@@ -39,15 +39,21 @@ CLAIM_SIZE = 20
 CLAIM_SECONDS = 120
 
 
-def deliver_due(*, seconds: float = 50) -> Counter[str]:
+def deliver_due(*, seconds: float = 25) -> Counter[str]:
     """Deliver what is due until nothing is, or `seconds` have passed; counts what became of the messages.
 
-    Any number of workers may run this at once: each row is claimed by one.
+    Any number of workers may run this at once: NOTIFICATIONS_SENDERS of them deliver, and each row is claimed by one.
     """
     outcomes: Counter[str] = Counter()
-    deadline = time.monotonic() + seconds
+    with one_of_the_senders(seconds) as is_sender:
+        if is_sender:
+            settle_unknown(outcomes)
+            deliver_until(time.monotonic() + seconds, outcomes)
+    return outcomes
+
+
+def deliver_until(deadline: float, outcomes: Counter[str]) -> None:
     providers: dict[str, Provider] = {}
-    settle_unknown(outcomes)
     while time.monotonic() < deadline:
         claimed = claim_due()
         if not claimed:
@@ -55,11 +61,10 @@ def deliver_due(*, seconds: float = 50) -> Counter[str]:
         for index, notification in enumerate(claimed):
             if time.monotonic() >= deadline or not wait_for_slot(notification.channel):
                 release(claimed[index:])
-                return outcomes
+                return
             channel = notification.channel
             provider = providers.get(channel) or providers.setdefault(channel, provider_of(channel))
             outcomes[deliver(notification, provider)] += 1
-    return outcomes
 
 
 @transaction.atomic

@@ -1,6 +1,9 @@
 """Holds each provider to its rate, over all workers, and lets it rest when it asks for that."""
 
 import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from django.conf import settings
 from django.core.cache import cache
@@ -20,6 +23,24 @@ redis.call('SET', KEYS[1], next + tonumber(ARGV[1]), 'PX', 60000)
 return wait
 """
 MAX_WAIT_MILLISECONDS = 5000
+GIVE_BACK = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+
+
+@contextmanager
+def one_of_the_senders(seconds: float) -> Iterator[bool]:
+    """Be one of NOTIFICATIONS_SENDERS for the block, or yield False: a long backlog may not take every worker.
+
+    The place of a killed sender is free again a minute after it would have ended.
+    """
+    token = uuid.uuid4().hex
+    with Redis.from_url(settings.REDIS_URL) as client:
+        names = [f"psephos:notifications:sender:{number}" for number in range(settings.NOTIFICATIONS_SENDERS)]
+        mine = next((name for name in names if client.set(name, token, nx=True, ex=round(seconds) + 60)), "")
+        try:
+            yield bool(mine)
+        finally:
+            if mine:
+                client.eval(GIVE_BACK, 1, mine, token)
 
 
 def wait_for_slot(channel: str) -> bool:

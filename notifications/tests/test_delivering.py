@@ -12,6 +12,7 @@ from audit.models import Entry
 from notifications.models import Channel, Contact, Event, Notification, Stage, Subscription
 from notifications.services import deliver_due, provider_states, send_again
 from notifications.services.delivering import claim_due, mark_sending
+from notifications.services.pacing import one_of_the_senders
 from notifications.services.providers import PROVIDERS
 from notifications.services.rendering import render
 from notifications.tests.factories import notification
@@ -275,6 +276,15 @@ def test_many_workers_at_once_send_each_message_once(sendgrid):
     sent_to = Counter(taken["to"] for taken in sendgrid.taken)
     assert len(sent_to) == len(user_rows) == 60
     assert set(sent_to.values()) == {1}
+
+
+def test_a_backlog_takes_no_more_workers_than_allowed(sendgrid, settings):
+    settings.NOTIFICATIONS_SENDERS = 1
+    notification()
+    with one_of_the_senders(5) as is_sender:
+        assert is_sender
+        assert deliver_due() == {}
+    assert deliver_due() == {"sent": 1}
 
 
 def test_the_rate_per_provider_is_kept(sendgrid, settings):
