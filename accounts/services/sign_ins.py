@@ -9,14 +9,15 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from accounts.exceptions import EmailInvalid, EmailNotCanonical, SignInRefused, UserDeactivated
+from accounts.exceptions import EmailInvalid, EmailNotCanonical, InvitationRefused, SignInRefused, UserDeactivated
 from accounts.models import STAFF_ROLES, Identity, SignIn, User
 from accounts.services.actors import actor_of
 from accounts.services.emails import canonical_email
+from accounts.services.endings import end_sign_ins_of
 from accounts.services.id_tokens import check_subject, validate_id_token
 from accounts.services.provider_tokens import ReceivedTokens, read_token_answer, store_tokens
 from accounts.services.providers import Provider, ask, call_token_endpoint, get_metadata
-from accounts.services.users import user_of_invitation
+from accounts.services.users import invited_user_id, user_of_invitation
 from audit.services import record
 
 logger = logging.getLogger(__name__)
@@ -129,6 +130,8 @@ def find_or_create_user(person: Person, *, invitation: str) -> User:
         email = None
     claimed = {"claimed_email": email or "", "is_email_verified": person.is_email_verified}
     identity = Identity.objects.select_related("user").filter(issuer=person.issuer, subject=person.subject).first()
+    if identity is not None and invitation and identity.user_id != invited_user_id(invitation):
+        return move_identity(identity, invitation=invitation, claimed=claimed)
     if identity is not None:
         Identity.objects.filter(pk=identity.pk).update(last_seen_at=timezone.now(), **claimed)
         return identity.user
@@ -141,6 +144,25 @@ def find_or_create_user(person: Person, *, invitation: str) -> User:
         user = find_by_email(email, is_verified=person.is_email_verified)
     Identity.objects.create(
         user=user, issuer=person.issuer, subject=person.subject, last_seen_at=timezone.now(), **claimed
+    )
+    return user
+
+
+def move_identity(identity: Identity, *, invitation: str, claimed: dict[str, Any]) -> User:
+    """Give a person whom we know as a citizen, or who was deleted, the place in the staff that they are invited to."""
+    before = identity.user
+    if before.role in STAFF_ROLES and before.deleted_at is None:
+        raise InvitationRefused
+    if not before.is_active and before.deleted_at is None:
+        raise UserDeactivated
+    user = user_of_invitation(invitation)
+    end_sign_ins_of(before, because="identity_moved")
+    Identity.objects.filter(pk=identity.pk).update(user=user, last_seen_at=timezone.now(), **claimed)
+    record(
+        action="accounts.identity.linked",
+        actor=actor_of(user),
+        target=actor_of(user),
+        data={"by": "invitation", "from": actor_of(before)},
     )
     return user
 

@@ -132,13 +132,17 @@ def invite(*, user: User) -> str:
     return f"{settings.PUBLIC_URL.rstrip('/')}{reverse('oidc_authentication_init')}?invitation={token}"
 
 
-def user_of_invitation(token: str) -> User:
-    """Return the user that an unused invitation is for, locked; raise InvitationRefused."""
+def invited_user_id(token: str) -> UUID:
+    """Return whom an invitation is for, used or not; raise InvitationRefused for one that is not ours or too old."""
     try:
-        key = UUID(signing.loads(token, salt=INVITATION_SALT, max_age=INVITATION_SECONDS)["user"])
+        return UUID(signing.loads(token, salt=INVITATION_SALT, max_age=INVITATION_SECONDS)["user"])
     except (signing.BadSignature, KeyError, TypeError, ValueError) as error:
         raise InvitationRefused from error
-    user = lock_user(key)
+
+
+def user_of_invitation(token: str) -> User:
+    """Return the user that an unused invitation is for, locked; raise InvitationRefused."""
+    user = lock_user(invited_user_id(token))
     if user is None or not user.is_active or Identity.objects.filter(user=user).exists():
         raise InvitationRefused
     return user
