@@ -519,6 +519,7 @@ def test_a_logout_token_ends_the_sessions_that_it_names(hostile, two_sessions, c
     assert response.status_code == 200
     assert response["Cache-Control"] == "no-store"
     assert SignIn.objects.filter(revoked_because="provider_logout").count() == ended
+    assert Entry.objects.filter(action="accounts.signed_out").count() == ended
 
 
 def test_a_logout_token_works_once(hostile, two_sessions):

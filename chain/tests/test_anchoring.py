@@ -87,3 +87,11 @@ def test_the_daily_job_is_started_once_a_size(contract: str, anvil: str) -> None
     again = start_anchoring()
     assert again is not None
     assert again.pk == job.pk
+
+
+def test_a_deployment_leaves_an_entry(anvil: str, settings: Any, tmp_path: Any) -> None:
+    settings.CHAIN_RPC_URLS = [anvil]
+    call_command("deploy_contracts", output=str(tmp_path / "addresses.json"))
+    entry = Entry.objects.get(action="chain.contracts.deployed")
+    assert entry.target == "chain:31337"
+    assert entry.data["addresses"]["AuditAnchor"].startswith("0x")

@@ -99,6 +99,7 @@ def test_reconcile_finds_no_difference_then_a_wrong_row(voted: Ground) -> None:
     with pytest.raises(CommandError, match="differ"):
         run("reconcile", "--rpc", voted.url)
     assert Checkpoint.objects.get().reconcile_differences == 1
+    assert Entry.objects.filter(action="chain.elections.reconciled").count() == 2
 
 
 def test_a_log_that_does_not_decode_is_kept_and_replayed(
@@ -122,6 +123,7 @@ def test_a_log_that_does_not_decode_is_kept_and_replayed(
 
     decoders[vote.topic] = vote
     assert run("replay_dead_letters") == "3 replayed, 0 still do not decode\n"
+    assert Entry.objects.filter(action="chain.dead_letters.replayed").exists()
     assert list(Election.objects.values("votes", "turnout")) == good
     assert run("replay_dead_letters") == "0 replayed, 0 still do not decode\n"
 

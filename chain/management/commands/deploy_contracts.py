@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from audit.services import record
 from chain.exceptions import ConfigurationRefused, NodeError, TransactionFailed
 from chain.nodes import Node
 from chain.services import deploy_contracts, is_deployed, read_deployment
@@ -26,6 +27,12 @@ class Command(BaseCommand):
                 self.stdout.write("already deployed:")
             else:
                 book = deploy_contracts(node=node, sender_key=settings.CHAIN_SENDER_KEY, path=options["output"])
+                record(
+                    action="chain.contracts.deployed",
+                    actor="system:operator",
+                    target=f"chain:{book['chain_id']}",
+                    data={"addresses": book},
+                )
         except (NodeError, ConfigurationRefused, TransactionFailed) as error:
             raise CommandError(f"{error} ({settings.CHAIN_RPC_URLS[0]})") from error
         self.stdout.write(json.dumps(book, indent=2))

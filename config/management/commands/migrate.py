@@ -5,9 +5,10 @@ from typing import Any
 import dj_database_url
 from django.conf import settings
 from django.core.management.commands.migrate import Command as Migrate
-from django.db import connections
+from django.db import connections, transaction
 
-from audit.services import grant_application_role
+from audit.context import auditing
+from audit.services import grant_application_role, record
 
 
 class Command(Migrate):
@@ -23,6 +24,10 @@ class Command(Migrate):
         super().handle(*args, **options)
         if options["plan"] or options["check_unapplied"]:
             return
+        # A test database begins with an empty log: only its runner asks for tables without migrations.
+        if not options["run_syncdb"] and not options["prune"]:
+            with transaction.atomic(), auditing(actor="system:migrate"):
+                record(action="database.migrated", data={"app": options["app_label"] or "all"})
         role = settings.DATABASE_APP_ROLE
         if not grant_application_role(connection=connection, role=role) and options["verbosity"] >= 1:
             self.stderr.write(
