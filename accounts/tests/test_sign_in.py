@@ -15,6 +15,7 @@ from accounts.models import Identity, ProviderToken, SignIn, User
 from accounts.services import link_identity, provider_tokens
 from accounts.services.sealing import unseal
 from accounts.tests.conftest import authorize, query_of, sign_in
+from accounts.tests.factories import UserFactory, bearer
 from audit.models import Entry
 from deploy.local.oidc import start_oidc_provider
 
@@ -112,6 +113,14 @@ def test_staff_reach_the_admin_and_citizens_do_not(client, oidc):
     citizen = Client()
     sign_in(citizen, "local-citizen")
     assert citizen.get("/admin/").status_code == 302
+
+
+@pytest.mark.parametrize("path", ["/auth/refresh", "/auth/logout", "/auth/revoke"])
+@pytest.mark.parametrize("body", ["null", "[]", "7", "{", '"x"', '{"token": "\\u0000"}', '{"token": null}', "[" * 2000])
+def test_bodies_that_are_no_object_are_refused_not_failed(client, db, path, body):
+    response = client.post(path, body, "application/json", headers=bearer(UserFactory()))
+    assert response.status_code == 400, response.content
+    assert response["Content-Type"] == "application/problem+json"
 
 
 def test_a_code_or_a_state_works_once(client, oidc):

@@ -44,6 +44,7 @@ def test_the_first_admin_signs_in_by_password(client, boss):
 def test_the_way_on_from_the_login_is_never_foreign(client, boss):
     assert try_password(client, next="https://evil.example/")["Location"] == "/admin/"
     assert Client().get("/admin/login/?next=//evil.example").status_code == 200
+    assert try_password(Client(), next="/a\r\nX-Evil: 1")["Location"] == "/a%0D%0AX-Evil:%201"
 
 
 @pytest.mark.parametrize("email", ["boss@example.org", "nobody@example.org", "viewer@example.org"])

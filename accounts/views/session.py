@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.authentication import SessionAuthentication
+from accounts.authentication import SessionAuthentication, SessionScheme
 from accounts.exceptions import LogoutTokenRefused, ProviderUnavailable, SignInRefused, UnknownProvider
 from accounts.models import SignIn
 from accounts.selectors import get_current_provider_token, get_sign_in
@@ -81,6 +81,11 @@ class SessionUnlessToken(SessionAuthentication):
         if isinstance(request.data, dict) and "refresh_token" in request.data:
             return None
         return super().authenticate(request)
+
+
+class SessionUnlessTokenScheme(SessionScheme):
+    target_class = SessionUnlessToken
+    name = "sessionUnlessRefreshToken"
 
 
 class RefreshView(PublicView):

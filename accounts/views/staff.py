@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.decorators import method_decorator
@@ -27,7 +27,7 @@ class StaffLoginView(View):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         if request.user.is_authenticated and request.user.is_staff:
-            return redirect_to(request)
+            return HttpResponseRedirect(next_path(request))
         return self.page(request, AuthenticationForm(request))
 
     def post(self, request: HttpRequest) -> HttpResponse:
@@ -48,7 +48,7 @@ class StaffLoginView(View):
         assert isinstance(user, User)
         sign_in = record_password_sign_in(user=user)
         open_session(request, sign_in, backend="accounts.backends.PasswordBackend")
-        return redirect_to(request)
+        return HttpResponseRedirect(next_path(request))
 
     def page(self, request: HttpRequest, form: Any, *, failure: str = "", status: int = 200) -> HttpResponse:
         target = next_path(request)
@@ -70,12 +70,6 @@ def next_path(request: HttpRequest) -> str:
     wanted = request.POST.get("next") or request.GET.get("next") or ""
     is_own = wanted.startswith("/") and url_has_allowed_host_and_scheme(wanted, allowed_hosts=None)
     return wanted if is_own else reverse("admin:index")
-
-
-def redirect_to(request: HttpRequest) -> HttpResponse:
-    response = HttpResponse(status=302)
-    response["Location"] = next_path(request)
-    return response
 
 
 @method_decorator([never_cache, csrf_protect], name="dispatch")
