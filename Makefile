@@ -54,6 +54,9 @@ bench-audit: install  ## Measure writers beside the sequencer, and the verificat
 bench-indexer: install  ## Measure events a second beside a plain web3.py loop, and the lag to a socket
 	@$(BIN)/python -W ignore -m loadtest.bench_indexer
 
+bench-sockets: install  ## Measure 2,000 WebSockets: lag to every one, memory for each
+	@$(BIN)/python -W ignore -m loadtest.bench_sockets
+
 bench-auth: install  ## Measure what a JWT costs a request, by kind of key and of credentials
 	@$(BIN)/python -W ignore -m loadtest.bench_auth
 
@@ -82,4 +85,4 @@ profile-request: install  ## Show where the time of one hot read goes, layer by 
 loadtest: install  ## Run the load test and hold it to loadtest/budgets.toml (PROFILE=ci, full or soak)
 	@$(BIN)/python -W ignore -m loadtest.run $(PROFILE)
 
-.PHONY: bench-audit bench-http profile-request loadtest bench-zk bench-auth bench-indexer bench-limits help install run reset test test-fast lint format requirements contracts schema
+.PHONY: bench-audit bench-sockets bench-http profile-request loadtest bench-zk bench-auth bench-indexer bench-limits help install run reset test test-fast lint format requirements contracts schema

@@ -151,19 +151,21 @@ class Indexer:
         Raises ConfigurationRefused for what cannot be indexed, and IndexerHalted while a review is awaited.
         """
         head = self.reader.head()
-        self.contracts = register_contracts(
+        contracts = register_contracts(
             reader=self.reader, chain_id=self.chain_id, configured=self.configured, head=head.header.number
         )
-        self._ensure_checkpoint()
+        self._ensure_checkpoint(contracts)
+        # Set last: contracts are what tells that the checks are done, and a node may fail between them.
+        self.contracts = contracts
         if not take_lease(chain_id=self.chain_id, writer=self.writer):
             return False
         self.load()
         return True
 
-    def _ensure_checkpoint(self) -> None:
+    def _ensure_checkpoint(self, contracts: Sequence[Contract]) -> None:
         if Checkpoint.objects.filter(pk=self.chain_id).exists():
             return
-        start = min(contract.deployment_block for contract in self.contracts) - 1
+        start = min(contract.deployment_block for contract in contracts) - 1
         base = self.reader.header(start) if start >= 0 else Header(-1, "0x" + "00" * 32, "0x" + "00" * 32, 0, 0)
         Checkpoint.objects.get_or_create(
             pk=self.chain_id,
@@ -428,7 +430,7 @@ class Indexer:
                 # Only after a review: below what was final, not every block is stored.
                 current = self._ancestor_of_old(current.number)
                 break
-            current = self.reader.header_by_hash(current.parent_hash)
+            current = self._parent_of(current)
         ancestor = Block(
             chain_id=self.chain_id,
             number=current.number,
@@ -461,6 +463,17 @@ class Indexer:
             Retraction(self.chain_id, ancestor.number, current.hash, before - ancestor.number, logs)
         )
         self._tell(changes)
+
+    def _parent_of(self, header: Header) -> Header:
+        """Read a block's parent: by hash, or by height where the node has lost the hash of a block that it serves."""
+        try:
+            return self.reader.header_by_hash(header.parent_hash)
+        except BlockNotFound:
+            parent = self.reader.header(header.number - 1)
+            if parent.hash != header.parent_hash:
+                # The chain moved while we walked: begin again at the new head.
+                raise
+            return parent
 
     def _ancestor_of_old(self, below: int) -> Header:
         """Find the newest stored block below a height, however old, that the node still has."""

@@ -248,3 +248,19 @@ async def test_a_rollback_without_a_message_is_heard_by_polling(ground: Ground, 
     finally:
         await sync_to_async(listener.stop)()
         await client.disconnect()
+
+
+@pytest.mark.parametrize(
+    ("origin", "is_accepted"), [(None, True), (b"http://localhost", True), (b"https://evil.example", False)]
+)
+async def test_pages_of_other_sites_are_refused(settings: Any, origin: bytes | None, is_accepted: bool) -> None:
+    from channels.routing import URLRouter
+
+    from config.asgi import BrowserOriginValidator
+    from config.routing import websocket_urlpatterns
+
+    guarded = BrowserOriginValidator(URLRouter(websocket_urlpatterns), ["localhost"])
+    headers = [(b"host", b"localhost")] + ([(b"origin", origin)] if origin else [])
+    client = WebsocketCommunicator(guarded, "/ws/chain", headers=headers)
+    assert (await client.connect(timeout=10))[0] is is_accepted
+    await client.disconnect()

@@ -88,7 +88,11 @@ class Drama:
             self.attempt("finalise", self.random.choice(self.elections))
 
     def depth(self, least: int = 1) -> int:
-        """Draw how deep to cut, having mined what that needs."""
+        """Draw how deep to cut, having mined what that needs.
+
+        A snapshot does not survive a cut: anvil's revert would name a head whose blocks are gone.
+        """
+        self.snapshots.clear()
         depth = self.random.randint(least, 6)
         missing = self.base + depth - self.ground.height
         if missing > 0:
