@@ -236,6 +236,7 @@ def try_again(*, run: JobRun, job_type: JobType, error: Exception) -> JobStatus 
     job.enqueued_at = timezone.now() + timedelta(seconds=pause)
     job.save()
     transaction.on_commit(partial(enqueue, job_id=job.pk, delay_seconds=pause))
+    transaction.on_commit(partial(publish, job_id=job.pk))
     return JobStatus.QUEUED
 
 

@@ -68,6 +68,9 @@ def start(
         max_attempts=job_type.max_attempts,
         request_id=(context.request_id if context else None) or "",
     )
+    if job_type.is_secret:
+        # Before the row: a committed job always finds its input. A rollback leaves it to expire.
+        seal(job_id=job.pk, canonical=canonical)
     try:
         with transaction.atomic():
             job.save(force_insert=True)
@@ -79,13 +82,11 @@ def start(
             )
     except IntegrityError:
         # Another request with the same key was faster.
+        wipe(job_id=job.pk)
         replay = find_replay(owner=owner, idempotency_key=idempotency_key, digest=digest)
         if replay is None:
             raise
         return replay
-    if job_type.is_secret:
-        # Before the commit: a committed job always finds its input. A rollback leaves it to expire.
-        seal(job_id=job.pk, canonical=canonical)
     transaction.on_commit(partial(enqueue, job_id=job.pk))
     return job
 
@@ -132,8 +133,6 @@ def enqueue(*, job_id: uuid.UUID, delay_seconds: float = 0) -> None:
         )
     except (OperationalError, OSError) as error:
         logger.warning("job %s stays queued: the broker does not answer (%s)", job_id, type(error).__name__)
-        return
-    publish(job_id=job_id)
 
 
 @transaction.atomic

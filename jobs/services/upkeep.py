@@ -17,6 +17,7 @@ from django_celery_results.models import TaskResult
 from audit.services import record
 from jobs.exceptions import UnknownJobType
 from jobs.models import FINISHED, Job, JobStatus
+from jobs.services.pushing import publish
 from jobs.services.registry import get_job_type
 from jobs.services.running import finish, park
 from jobs.services.starting import enqueue
@@ -58,6 +59,7 @@ def recover_expired(counts: Counter[str]) -> None:
             job.progress_message = "the worker was lost; trying again"
             job.save()
             transaction.on_commit(partial(enqueue, job_id=job.pk))
+            transaction.on_commit(partial(publish, job_id=job.pk))
             counts["requeued"] += 1
 
 

@@ -3,7 +3,7 @@
 import uuid
 
 import pytest
-from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
 from channels.testing import WebsocketCommunicator
 
 from accounts.models import Role
@@ -22,20 +22,20 @@ def socket(job_id: object, token: str) -> WebsocketCommunicator:
 
 
 async def test_a_job_is_followed_from_queued_to_its_result():
-    owner = await sync_to_async(UserFactory)()
-    token = await sync_to_async(access_token)(owner)
+    owner = await database_sync_to_async(UserFactory)()
+    token = await database_sync_to_async(access_token)(owner)
 
     def handler(run, value):
         run.progress(done=1, total=2, message="half")
         return {"ok": True}
 
     with job_type(handler=handler):
-        job = await sync_to_async(start)(type="tests.noop", input={}, owner=owner)
+        job = await database_sync_to_async(start)(type="tests.noop", input={}, owner=owner)
         listener = socket(job.pk, token)
         assert (await listener.connect(timeout=20))[0]
         first = await listener.receive_json_from(timeout=20)
         assert (first["type"], first["job"]["status"]) == ("job", "queued")
-        assert await sync_to_async(run_job)(job_id=job.pk) == JobStatus.SUCCEEDED
+        assert await database_sync_to_async(run_job)(job_id=job.pk) == JobStatus.SUCCEEDED
         seen = []
         while not seen or seen[-1]["status"] != "succeeded":
             seen.append((await listener.receive_json_from(timeout=20))["job"])
@@ -48,11 +48,11 @@ async def test_a_job_is_followed_from_queued_to_its_result():
 
 @pytest.mark.parametrize(("who", "code"), [("nobody", 4401), ("other", 4404), ("unknown", 4404)])
 async def test_others_are_refused_with_a_reason(who, code):
-    owner = await sync_to_async(UserFactory)()
-    other = await sync_to_async(UserFactory)()
+    owner = await database_sync_to_async(UserFactory)()
+    other = await database_sync_to_async(UserFactory)()
     with job_type():
-        job = await sync_to_async(start)(type="tests.noop", input={}, owner=owner)
-    token = "" if who == "nobody" else await sync_to_async(access_token)(other)
+        job = await database_sync_to_async(start)(type="tests.noop", input={}, owner=owner)
+    token = "" if who == "nobody" else await database_sync_to_async(access_token)(other)
     listener = socket(uuid.uuid4() if who == "unknown" else job.pk, token)
     await listener.connect(timeout=20)
     assert (await listener.receive_json_from(timeout=20))["type"] == "error"
@@ -60,10 +60,10 @@ async def test_others_are_refused_with_a_reason(who, code):
 
 
 async def test_an_admin_may_follow_any_job():
-    admin = await sync_to_async(UserFactory)(role=Role.ADMIN)
+    admin = await database_sync_to_async(UserFactory)(role=Role.ADMIN)
     with job_type():
-        job = await sync_to_async(start)(type="tests.noop", input={})
-        listener = socket(job.pk, await sync_to_async(access_token)(admin))
+        job = await database_sync_to_async(start)(type="tests.noop", input={})
+        listener = socket(job.pk, await database_sync_to_async(access_token)(admin))
         await listener.connect(timeout=20)
         assert (await listener.receive_json_from(timeout=20))["job"]["id"] == str(job.pk)
         await listener.disconnect()
