@@ -55,3 +55,8 @@ def address_for(*, user: User, channel: str, contact: Contact | None) -> str:
     if contact is not None and contact.confirmed_at is not None:
         return contact.address
     return (user.email or "") if channel == Channel.EMAIL else ""
+
+
+def is_awaited(*, event: str, election: str) -> bool:
+    """Tell whether anybody wants to hear of this event of this election."""
+    return Subscription.objects.filter(election__in=["", election], events__contains=[event]).exists()

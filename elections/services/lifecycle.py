@@ -1,5 +1,6 @@
 """Announces an election's moments (created, closing, tallied, cancelled), each once and when it is final enough."""
 
+import time
 from collections.abc import Sequence
 
 from django.conf import settings
@@ -10,6 +11,7 @@ from audit.services import record
 from elections.models import ChainHead, Election, Moment
 from elections.selectors import get_documents
 from notifications import services as notifications
+from notifications.selectors import is_awaited
 
 FACT_OF = {Moment.Kind.CREATED: "created", Moment.Kind.TALLIED: "tally", Moment.Kind.CANCELLED: "cancelled"}
 
@@ -64,6 +66,8 @@ def announce_due(*, head: ChainHead) -> int:
 def announce(*, election: Election, kind: str) -> None:
     """Tell the other rooms, in the caller's transaction, that a moment of an election has come."""
     record(action=f"elections.election.{kind}", actor="system:indexer", target=election.target)
+    if is_stale(election=election, kind=kind) or not is_awaited(event=kind, election=election.public_id):
+        return
     document = get_documents(hashes=[election.metadata_hash]).get(bytes(election.metadata_hash)) or {}
     labels = document.get("options", [])
     notifications.announce(
@@ -77,3 +81,10 @@ def announce(*, election: Election, kind: str) -> None:
         starts_at=election.starts_at,
         ends_at=election.ends_at,
     )
+
+
+def is_stale(*, election: Election, kind: str) -> bool:
+    """Tell whether a moment lies too far back to write to anybody: a contract's history may be indexed years later."""
+    fact = election.facts.get(FACT_OF.get(kind, ""))
+    came_at = fact["block_timestamp"] if fact else election.ends_at.timestamp() if election.ends_at else None
+    return came_at is not None and came_at < time.time() - settings.ELECTIONS_ANNOUNCE_MAX_AGE_SECONDS

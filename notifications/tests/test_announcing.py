@@ -125,6 +125,13 @@ def test_quiet_hours_within_a_day_and_none():
     assert after_quiet_hours(moment, Preferences()) == moment
 
 
+@pytest.fixture
+def _any_age(settings) -> None:
+    """The factories' chain lies in the past."""
+    settings.ELECTIONS_ANNOUNCE_MAX_AGE_SECONDS = 10**9
+
+
+@pytest.mark.usefixtures("_any_age")
 def test_elections_announce_their_moments_at_the_chosen_finality_and_not_before(settings):
     settings.ELECTIONS_ANNOUNCE_FINALITY = "safe"
     subscriber()
@@ -147,6 +154,7 @@ def test_elections_announce_their_moments_at_the_chosen_finality_and_not_before(
     assert sorted(Notification.objects.values_list("event", flat=True)) == ["created", "tallied"]
 
 
+@pytest.mark.usefixtures("_any_age")
 def test_nobody_hears_of_an_election_that_a_reorg_took_back():
     subscriber()
     election(1)
@@ -160,6 +168,7 @@ def test_nobody_hears_of_an_election_that_a_reorg_took_back():
     assert [(row.event, row.election) for row in Notification.objects.all()] == [("created", "31337-5fbdb231-2")]
 
 
+@pytest.mark.usefixtures("_any_age")
 def test_closing_soon_comes_before_the_end_and_expires_with_it(settings):
     settings.ELECTIONS_CLOSING_LEAD_SECONDS = 20
     subscriber()
@@ -173,3 +182,15 @@ def test_closing_soon_comes_before_the_end_and_expires_with_it(settings):
     row = Notification.objects.get(event="closing")
     assert row.expires_at == closing.expires_at
     assert row.due_at < timezone.now() + timedelta(seconds=1)
+
+
+def test_nobody_hears_of_a_contracts_history_or_where_nobody_asked(settings):
+    settings.ELECTIONS_ANNOUNCE_MAX_AGE_SECONDS = 10**9
+    election(1)
+    head_at(50, safe=50)
+    assert not Announcement.objects.exists()
+    subscriber()
+    settings.ELECTIONS_ANNOUNCE_MAX_AGE_SECONDS = 3600
+    election(2, tally(2), metadata_hash=b"\x22" * 32)
+    head_at(200, safe=200)
+    assert not Announcement.objects.exists()

@@ -10,6 +10,8 @@ from config.settings.env import env
 ELECTIONS_ANNOUNCE_FINALITY: str = env.str(
     "ELECTIONS_ANNOUNCE_FINALITY", "safe", validate=validate.OneOf(["latest", "safe", "finalized"])
 )
+# Subscribers do not hear of what happened longer ago: a new contract's history may hold hundreds of elections.
+ELECTIONS_ANNOUNCE_MAX_AGE_SECONDS: int = env.int("ELECTIONS_ANNOUNCE_MAX_AGE_SECONDS", 86_400)
 # "Closing soon" is announced this long before the end.
 ELECTIONS_CLOSING_LEAD_SECONDS: int = env.int("ELECTIONS_CLOSING_LEAD_SECONDS", 3600)
 
