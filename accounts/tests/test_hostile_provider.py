@@ -19,7 +19,7 @@ from jwt.algorithms import HMACAlgorithm
 
 from accounts.models import Identity, ProviderToken, RefreshToken, SignIn, User
 from accounts.services.providers import parse_providers
-from accounts.tests.conftest import sign_in_hostile
+from accounts.tests.conftest import query_of, sign_in_hostile
 from accounts.tests.factories import IdentityFactory, SignInFactory, UserFactory
 from accounts.tests.hostile import CLIENT_ID, CLIENT_SECRET, EC_KEY, ED_KEY, RSA_KEYS, half_hash, jwk_of
 from audit.models import Entry
@@ -611,3 +611,24 @@ def test_several_providers_are_kept_apart(client, hostile, settings):
     ]
     response = client.get("/auth/login", {"provider": "hostile"})
     assert response["Location"].startswith(f"{hostile.issuer}/auth?")
+
+
+def test_a_slow_refresh_answers_401_in_time_and_the_next_request_at_once(client, hostile, settings):
+    start = client.get("/auth/login")
+    sent = query_of(start["Location"])
+    hostile.nonce = sent["nonce"]
+    client.get("/auth/callback", {"code": "a-code", "state": sent["state"], "iss": hostile.issuer})
+    assert client.get("/auth/me").status_code == 200
+    ProviderToken.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    settings.OIDC_TIMEOUT_SECONDS = 0.5
+    hostile.slow["/token"] = 8
+    asked = hostile.calls["/token"]
+    for _ in range(3):
+        response = client.get("/auth/me")
+        assert (response.status_code, response.json()["code"]) == (401, "sign_in_stale")
+        assert response["WWW-Authenticate"].startswith("Bearer")
+    # One request waited for the provider; the others were told at once that it rests.
+    assert hostile.calls["/token"] == asked + 1
+    hostile.slow.clear()
+    cache.clear()
+    assert client.get("/auth/me").status_code == 200
