@@ -26,7 +26,12 @@ BIN = Path(sys.executable).parent
 NO_LIMIT = {"RATE_LIMIT": "100000000/60"}
 
 SERVERS: dict[str, list[str]] = {
-    "granian wsgi": ["granian", "--interface", "wsgi", "config.wsgi:application", "--workers", "2", "--no-ws"],
+    "granian wsgi": [
+        *["granian", "--interface", "wsgi", "config.wsgi:application", "--workers", "2", "--no-ws"],
+        *["--blocking-threads", "4", "--http1-header-read-timeout", "10000", "--http1-buffer-size", "65536"],
+        # With answers that nobody reads it does not stop by itself.
+        *["--workers-kill-timeout", "3"],
+    ],
     "granian asgi": ["granian", "--interface", "asgi", "config.asgi:application", "--workers", "2"],
     # One process holds all sockets of a machine this small; its HTTP is not used.
     "granian sockets": ["granian", "--interface", "asginl", "config.asgi:application", "--workers", "1"],
