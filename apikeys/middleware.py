@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
+from django.urls import Resolver404, ResolverMatch, resolve
 from rest_framework.exceptions import APIException
 from rest_framework.settings import api_settings
 
-from apikeys.services import Admission, admit, check_scope, count_request
+from apikeys.services import admit, check_scope, count_request
 
 
 def problem_of(error: APIException) -> HttpResponse:
@@ -40,39 +41,37 @@ class RateLimitMiddleware:
             forwarded_for=meta.get("HTTP_X_FORWARDED_FOR", ""),
         )
         request.admission = admission  # type: ignore[attr-defined]
-        if admission.decision is not None and not admission.decision.is_allowed:
-            response = self.refuse(admission)
-        elif admission.refusal is not None:
-            response = problem_of(admission.refusal)
+        route = ""
+        try:
+            if admission.decision is not None:
+                admission.decision.raise_refusal()
+            if admission.refusal is not None:
+                raise admission.refusal
+            if admission.key is not None:
+                # Here and not in `process_view`, so that it stands before everything that answers early.
+                match = self.find_route(request)
+                if match is not None:
+                    route = match.route
+                    view = match.func
+                    declared = getattr(view, "cls", None) or getattr(view, "view_class", None) or view
+                    scopes = getattr(declared, "api_key_scopes", None)
+                    check_scope(admission.key, scopes=scopes, method=request.method or "")
+        except APIException as error:
+            response = problem_of(error)
+            if not admission.is_allowed:
+                response._has_been_logged = True  # type: ignore[attr-defined]  # a flood is a metric, not a log
         else:
             response = self.get_response(request)
         if admission.decision is not None:
             for name, value in admission.decision.headers().items():
                 response.headers[name] = value
         if admission.key is not None:
-            route = getattr(request.resolver_match, "route", "") if request.resolver_match else ""
             count_request(key_id=admission.key.pk, route=f"{request.method} /{route}", status=response.status_code)
         return response
 
-    def refuse(self, admission: Admission) -> HttpResponse:
-        assert admission.decision is not None
+    def find_route(self, request: HttpRequest) -> ResolverMatch | None:
+        """Return the route that a request will take; what has none is left to the 404."""
         try:
-            admission.decision.raise_refusal()
-        except APIException as error:
-            response = problem_of(error)
-            response._has_been_logged = True  # type: ignore[attr-defined]  # a flood is a metric, not a log
-            return response
-        raise AssertionError("an allowed request is not refused")
-
-    def process_view(
-        self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: Any
-    ) -> HttpResponse | None:
-        admission: Admission = request.admission  # type: ignore[attr-defined]
-        if admission.key is None:
+            return resolve(request.path_info)
+        except Resolver404:
             return None
-        declared = getattr(view, "cls", None) or getattr(view, "view_class", None) or view
-        try:
-            check_scope(admission.key, scopes=getattr(declared, "api_key_scopes", None), method=request.method or "")
-        except APIException as error:
-            return problem_of(error)
-        return None

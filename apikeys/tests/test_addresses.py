@@ -61,10 +61,11 @@ def test_the_bypass_asks_for_the_address_behind_the_proxy(settings):
         ("API_KEY_PEPPERS", "1:good,hunter2", "Entry 2"),
     ],
 )
-def test_a_setting_that_does_not_parse_stops_the_start_and_is_named(name, value, named):
+def test_a_setting_that_does_not_parse_stops_the_start_and_is_named(settings, name, value, named):
     done = subprocess.run(
-        [sys.executable, "-c", "import django; django.setup()"],
+        [sys.executable, "-c", "import config.settings.local"],
         env=plain_environment() | {name: value},
+        cwd=settings.BASE_DIR,
         capture_output=True,
         text=True,
     )

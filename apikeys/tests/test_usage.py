@@ -33,6 +33,17 @@ def test_requests_are_counted_by_route_and_status_and_written_in_one_batch(clien
     assert ApiKeyUsage.objects.get(status=404).requests == 2
 
 
+def test_a_kept_answer_asks_for_the_scope_and_is_counted(client):
+    _, text = make_key(scopes=[])
+    assert client.get("/elections", headers=api_key(text)).json()["code"] == "api_key_scope_missing"
+    _, text = make_key(scopes=["elections:read"])
+    answer = client.get("/elections", headers=api_key(text))
+    assert answer.status_code == 200
+    assert "RateLimit" in answer
+    services.flush_usage()
+    assert set(ApiKeyUsage.objects.values_list("route", "status")) == {("GET /elections", 403), ("GET /elections", 200)}
+
+
 def test_counts_survive_a_failing_database(monkeypatch):
     key, _ = make_key()
     services.count_request(key_id=key.pk, route="GET /x", status=200)

@@ -57,10 +57,10 @@ def plain_fields(parent_type: GraphQLObjectType) -> dict[str, PlainField]:
     for name, definition in parent_type.fields.items():
         resolve = definition.resolve
         is_required = is_non_null_type(definition.type)
-        kind: Any = definition.type.of_type if is_required else definition.type  # type: ignore[union-attr]
+        kind: Any = definition.type.of_type if is_required else definition.type
         is_plain = isinstance(resolve, functools.partial) and resolve.func is dict_or_attr_resolver
         if is_plain and is_leaf_type(kind) and not definition.args:
-            attribute, default = resolve.args  # type: ignore[union-attr]
+            attribute, default = resolve.args
             found[name] = PlainField(attribute, default, kind.serialize, is_required)
     return found
 

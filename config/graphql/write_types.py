@@ -27,7 +27,8 @@ def write(folder: Path) -> None:
     options = ["--input-file-type", "graphql", "--output-model-type", "typing.TypedDict", "--formatters", "builtin"]
     options += ["--target-python-version", "3.11", "--disable-timestamp", "--enum-field-as-literal", "all"]
     options += ["--extra-template-data", str(HERE / "scalars.json")]
-    tool = [sys.executable, "-m", "datamodel_code_generator", "--input", folder / SCHEMA, "--output", folder / PYTHON]
+    tool: list[str | Path] = [sys.executable, "-m", "datamodel_code_generator"]
+    tool += ["--input", folder / SCHEMA, "--output", folder / PYTHON]
     subprocess.run([*tool, *options], check=True, cwd=ROOT)
 
 

@@ -15,6 +15,15 @@ def is_limit(value: str) -> None:
         raise ValidationError(f"{value!r} is not REQUESTS/SECONDS or REQUESTS/SECONDS:BURST.")
 
 
+def are_routes(values: list[str]) -> None:
+    for value in values:
+        route, _, limit = value.rpartition("=")
+        if not re.fullmatch(r"\s*([A-Z]+ )?/\S*", route):
+            raise ValidationError(f"{value!r} is not [METHOD ]/PREFIX=LIMIT.")
+        if limit.strip() not in {"none", "default"}:
+            is_limit(limit)
+
+
 def are_cidrs(values: list[str]) -> None:
     for value in values:
         try:
@@ -51,7 +60,7 @@ RATE_LIMIT_ROUTES: list[str] = [
     "/admin/users=default",
     "/admin/api-keys=default",
     "/admin/metrics=default",
-    *env.list("RATE_LIMIT_ROUTES", []),
+    *env.list("RATE_LIMIT_ROUTES", [], validate=are_routes),
 ]
 # Sign-in in all its forms: refused, not served from memory, while Redis is down.
 RATE_LIMIT_AUTH_PREFIXES = ["/auth", "/oidc", "/admin/login", "/admin/api-keys"]
