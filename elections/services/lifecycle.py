@@ -68,7 +68,8 @@ def announce(*, election: Election, kind: str) -> None:
     record(action=f"elections.election.{kind}", actor="system:indexer", target=election.target)
     if is_stale(election=election, kind=kind) or not is_awaited(event=kind, election=election.public_id):
         return
-    document = get_documents(hashes=[election.metadata_hash]).get(bytes(election.metadata_hash)) or {}
+    key = bytes(election.metadata_hash)
+    document = get_documents(hashes=[key]).get(key) or {}
     labels = document.get("options", [])
     notifications.announce(
         event=kind,
@@ -85,6 +86,6 @@ def announce(*, election: Election, kind: str) -> None:
 
 def is_stale(*, election: Election, kind: str) -> bool:
     """Tell whether a moment lies too far back to write to anybody: a contract's history may be indexed years later."""
-    fact = election.facts.get(FACT_OF.get(kind, ""))
+    fact = election.facts.get(FACT_OF.get(Moment.Kind(kind), ""))
     came_at = fact["block_timestamp"] if fact else election.ends_at.timestamp() if election.ends_at else None
     return came_at is not None and came_at < time.time() - settings.ELECTIONS_ANNOUNCE_MAX_AGE_SECONDS
