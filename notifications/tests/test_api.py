@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 ALL = {"events": ["created", "tallied"], "channels": ["email"]}
 ADDRESSES = [
     ("get", "/notifications"),
-    ("get", f"/notifications/status/{uuid.uuid4()}"),
+    ("get", "/notifications/status/00000000-0000-4000-8000-000000000000"),
     ("get", "/notifications/preferences"),
     ("put", "/notifications/preferences"),
     ("get", "/notifications/subscriptions"),
