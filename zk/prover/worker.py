@@ -141,6 +141,9 @@ def answer(circuits: dict[str, Circuit], request: dict[str, Any]) -> dict[str, A
         return {"ok": False, "code": "input_refused", "detail": str(error)}
     except HashMismatch as error:
         return {"ok": False, "code": "artifact_altered", "detail": f"the {error} is not the manifest's"}
+    except Exception as error:
+        # Its text might repeat an input.
+        return {"ok": False, "code": "prover_failed", "detail": type(error).__name__}
 
 
 def end_with(parent: int) -> None:

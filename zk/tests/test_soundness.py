@@ -126,12 +126,15 @@ def test_forged_statements_are_refused_by_verifier_and_contract(node, name):
     files = find_circuit(name).files(for_proving=True)
     assert get_prover().verify(files, honest, signals)
     assert is_accepted(node, verifier, name, honest, signals)
-    for attack, changes in forgeries(name, witness).items():
+    for number, (attack, changes) in enumerate(forgeries(name, witness).items()):
         claimed = list(signals)
         for place, value in changes.items():
             claimed[place - 1] = str(value % P)
         # The honest proof under another statement, and a proof made of the overwritten witness.
         assert_refused(node, verifier, name, honest, claimed)
+        if name == "batch_tally" and number > 1:
+            # Two seconds each; two of its kind will do.
+            continue
         forged, forged_signals = prove(name, overwrite(witness, changes))
         assert forged_signals == claimed, attack
         assert_refused(node, verifier, name, forged, forged_signals)
