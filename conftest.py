@@ -44,6 +44,13 @@ else:
 django.setup()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    # xdist's workers inherit the environment: with the settings named in it, pytest-django reads them before the worker
+    # has chosen its Redis number, and all workers share one.
+    if not WORKER and getattr(config.option, "numprocesses", None):
+        os.environ.pop("DJANGO_SETTINGS_MODULE", None)
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     if WORKER:
         return

@@ -227,6 +227,7 @@ THOUSAND = settings(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @THOUSAND
 @given(st.data())
 def test_a_thousand_invalid_voice_witnesses(data):
@@ -248,6 +249,7 @@ def test_a_thousand_invalid_voice_witnesses(data):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @THOUSAND
 @given(st.data())
 def test_a_thousand_invalid_eligibility_witnesses(data):
@@ -284,6 +286,7 @@ HONEST: dict[int, list[int]] = {}
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", ["voice", "batch_tally"])
 def test_each_signal_of_our_circuits_is_bound_by_a_constraint(name):
     """Change each signal of a valid witness, one at a time: 1,008 and 60,946 invalid witnesses, all refused."""
