@@ -12,6 +12,8 @@ from chain.exceptions import BlockNotFound, CallRefused, NodeError, NodeUntrustw
 from chain.nodes import Node, Nodes
 
 HASH_LENGTH = 66
+# So many answers without a `finalized` block in a row mean that the chain has no such tag: depth stands in for it.
+UNTAGGED_BELIEVED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class Reader:
         self.nodes = nodes
         self.finality_depth = finality_depth
         self.checks_all_headers = checks_all_headers
-        self.has_finality_tags: bool | None = None
+        self.untagged = 0
 
     # Heads and headers
 
@@ -99,23 +101,16 @@ class Reader:
     def _head_of(self, node: Node) -> Head:
         latest = parse_header(node.call("eth_getBlockByNumber", "latest", False), node=node.name)
         self.nodes.note_head(node, latest.number)
-        safe = finalized = max(0, latest.number - self.finality_depth)
-        if self.has_finality_tags is not False:
-            tags = []
-            for tag in ("safe", "finalized"):
-                try:
-                    raw = node.call("eth_getBlockByNumber", tag, False)
-                except (CallRefused, BlockNotFound):
-                    raw = None
-                tags.append(None if raw is None else parse_header(raw, node=node.name).number)
-            if self.has_finality_tags is None:
-                self.has_finality_tags = tags[1] is not None
-            if tags[1] is not None:
-                finalized = tags[1]
-                safe = tags[0] if tags[0] is not None else finalized
-            else:
-                # The chain has the tags but nothing is finalized yet.
-                safe = finalized = 0 if self.has_finality_tags else safe
+        tags = [self._tag(node, tag) for tag in ("safe", "finalized")]
+        if tags[1] is not None:
+            self.untagged = 0
+            finalized = tags[1]
+            safe = tags[0] if tags[0] is not None else finalized
+        else:
+            # Nothing is final yet, one answer was wrong, or the chain has no such tags: only time tells.
+            self.untagged += 1
+            is_untagged = self.untagged >= UNTAGGED_BELIEVED
+            safe = finalized = max(0, latest.number - self.finality_depth) if is_untagged else 0
         if finalized > latest.number:
             # The head may have moved between the two calls, but not by a reorg below what is final.
             again = parse_header(node.call("eth_getBlockByNumber", "latest", False), node=node.name)
@@ -125,6 +120,14 @@ class Reader:
                 )
             latest = again
         return Head(latest, max(min(safe, latest.number), finalized), finalized)
+
+    def _tag(self, node: Node, tag: str) -> int | None:
+        """Read the height that a finality tag names, or None where it names none."""
+        try:
+            raw = node.call("eth_getBlockByNumber", tag, False)
+        except (CallRefused, BlockNotFound):
+            return None
+        return None if raw is None else parse_header(raw, node=node.name).number
 
     def header(self, number: int) -> Header:
         """Read the canonical header at a height; BlockNotFound when the chain ends below it."""

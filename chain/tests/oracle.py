@@ -61,7 +61,7 @@ def assert_equals_fresh_index(index_afresh: Callable[[], Any]) -> None:
             compare(cursor, table, fresh, differences)
         compare(cursor, "chain_block", BLOCKS, differences)
         cursor.execute("DROP SCHEMA survivor CASCADE")
-        assert differences == {}
+        assert differences == {}, differences
 
 
 def compare(cursor: Any, table: str, fresh: str, differences: dict[str, list[Any]]) -> None:

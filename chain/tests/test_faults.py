@@ -161,6 +161,7 @@ def play(
 
 
 SEEDS = [1, 2, 3]
+# 11, 13, 14 and 17 failed once: a head without blocks, a start cut short, a tag that was null one time.
 MORE_SEEDS = list(range(10, 22))
 
 
