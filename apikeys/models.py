@@ -11,6 +11,12 @@ from django.db.models import Q
 from django.utils import timezone
 
 
+class KeyStatus(models.TextChoices):
+    ACTIVE = "active", "Active"
+    EXPIRED = "expired", "Expired"
+    REVOKED = "revoked", "Revoked"
+
+
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def active(self) -> "ApiKeyQuerySet":
         """Keep the keys that open something now."""
@@ -60,8 +66,8 @@ class ApiKey(models.Model):
 
     def status_at(self, now: datetime) -> str:
         if self.revoked_at:
-            return "revoked"
-        return "expired" if self.expires_at and self.expires_at <= now else "active"
+            return KeyStatus.REVOKED
+        return KeyStatus.EXPIRED if self.expires_at and self.expires_at <= now else KeyStatus.ACTIVE
 
     @property
     def status(self) -> str:

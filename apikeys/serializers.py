@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from accounts.models import User
 from accounts.serializers import StrictSerializer
-from apikeys.models import ApiKey
+from apikeys.models import ApiKey, KeyStatus
 
 
 class ApiKeyChanges(StrictSerializer):
@@ -42,7 +42,7 @@ class RotationInput(StrictSerializer):
 
 class ApiKeyOutput(serializers.ModelSerializer[ApiKey]):
     prefix = serializers.CharField(help_text="The public part, to recognise the key by.")
-    status = serializers.ChoiceField(choices=["active", "expired", "revoked"])
+    status = serializers.ChoiceField(choices=KeyStatus.choices)
     replaced_by = serializers.SerializerMethodField()
 
     class Meta:
@@ -67,6 +67,12 @@ class ApiKeyOutput(serializers.ModelSerializer[ApiKey]):
     def get_replaced_by(self, key: ApiKey) -> str | None:
         successor = getattr(key, "replaced_by", None)
         return str(successor.pk) if successor else None
+
+
+class ApiKeyPage(serializers.Serializer[Any]):
+    next = serializers.CharField(allow_null=True, help_text="Address of the next page")
+    previous = serializers.CharField(allow_null=True, help_text="Address of the previous page")
+    results = ApiKeyOutput(many=True)
 
 
 class CreatedApiKey(ApiKeyOutput):

@@ -25,6 +25,7 @@ from apikeys.serializers import (
     ApiKeyFilter,
     ApiKeyInput,
     ApiKeyOutput,
+    ApiKeyPage,
     CreatedApiKey,
     RotationInput,
     UsageOutput,
@@ -42,9 +43,8 @@ class ApiKeyPagination(CursorPagination):
     max_page_size = 100
 
 
+# What the views of this file share: who may, and by which credentials. (A docstring would describe their routes.)
 class ApiKeyAdminView(APIView):
-    """What the views of this file share: who may, and by which credentials."""
-
     authentication_classes = [BearerAuthentication, BasicAdminAuthentication, ApiKeyAuthentication]
     permission_classes = [IsAdmin]
     api_key_scopes: ClassVar[dict[str, str]] = {}
@@ -73,7 +73,7 @@ class ApiKeyListView(ApiKeyAdminView):
         tags=TAGS,
         operation_id="list_api_keys",
         parameters=[ApiKeyFilter],
-        responses=ApiKeyOutput(many=True),
+        responses=ApiKeyPage,
         summary="List API keys, newest first",
     )
     def get(self, request: Request) -> Response:

@@ -33,6 +33,7 @@ SPECTACULAR_SETTINGS = {
         "ChannelEnum": "notifications.models.Channel",
         "ElectionStatusEnum": "elections.models.Status",
         "RoleEnum": "accounts.models.Role",
+        "KeyStatusEnum": "apikeys.models.KeyStatus",
     },
     "TAGS": [
         {"name": "Elections", "description": "Elections, their census and their tallies"},
