@@ -65,6 +65,7 @@ function showElection(root, election) {
     row.toggleAttribute("data-leading", entry.votes === leading && leading > 0);
   }
   for (const place of all("[data-turnout]", root)) place.textContent = number.format(total);
+  for (const place of all("[data-turnout-word]", root)) place.textContent = total === 1 ? "vote" : "votes";
   for (const place of all("[data-finality]", root)) place.textContent = finalities[election.finality];
   const moment = { pending: election.start, open: election.end }[election.status];
   if (moment?.time) for (const place of all("[data-time]", root)) place.setAttribute("datetime", moment.time);
