@@ -1,6 +1,6 @@
 """Django admin of the audit log: to read and to search, with the state of the last verification on top."""
 
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.contrib import admin
@@ -44,13 +44,14 @@ class EstimatingPaginator(Paginator):
 
     @cached_property
     def count(self) -> int:
-        if not self.object_list.query.where:  # type: ignore[union-attr]
+        entries = cast(QuerySet[Entry], self.object_list)
+        if not entries.query.where:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = 'audit_entry'::regclass")
                 [estimate] = cursor.fetchone()
             if estimate >= ESTIMATE_FROM:
                 return int(estimate)
-        return self.object_list.count()
+        return entries.count()
 
 
 class RoomFilter(admin.SimpleListFilter):

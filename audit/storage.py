@@ -29,7 +29,7 @@ class WriteOnceFolder(FileSystemStorage):
         return name
 
     def _save(self, name: str, content: File) -> str:
-        saved = super()._save(name, content)
+        saved: str = super()._save(name, content)  # type: ignore[misc]
         if saved != name:
             # Another process wrote it meanwhile, and Django chose another name for ours.
             raise WriteOnce(name)

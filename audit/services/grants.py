@@ -16,12 +16,12 @@ def grant_application_role(*, connection: BaseDatabaseWrapper, role: str) -> boo
         is_owner, is_there = cursor.fetchone()
         if is_owner or not is_there:
             return False
-        for statement in _grants(cursor, role):
+        for statement in _grants(role):
             cursor.execute(statement)
     return True
 
 
-def _grants(cursor, role: str) -> list[sql.Composed]:
+def _grants(role: str) -> list[sql.Composed]:
     name = sql.Identifier(role)
     schema = "GRANT USAGE ON SCHEMA public TO {}"
     rows = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {}"
@@ -31,8 +31,8 @@ def _grants(cursor, role: str) -> list[sql.Composed]:
     statements.append(sql.SQL("REVOKE INSERT, UPDATE, DELETE ON django_migrations FROM {}").format(name))
     for model in apps.get_app_config("audit").get_models():
         table = sql.Identifier(model._meta.db_table)
-        columns = [field.column for field in model._meta.local_concrete_fields if field.column != "transaction"]
-        listed = sql.SQL(", ").join(map(sql.Identifier, columns))
+        columns = [str(field.column) for field in model._meta.local_concrete_fields if field.column != "transaction"]
+        listed = sql.Composed([sql.Identifier(column) for column in columns]).join(", ")
         statements.append(sql.SQL("REVOKE ALL ON {} FROM {}, PUBLIC").format(table, name))
         statements.append(sql.SQL("GRANT SELECT, INSERT ({}) ON {} TO {}").format(listed, table, name))
     return statements

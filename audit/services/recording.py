@@ -55,7 +55,7 @@ def record(*, action: str, actor: str | None = None, target: str = "", data: Map
                 entry.action,
                 entry.actor,
                 entry.target,
-                _jsonb(entry.data),
+                _jsonb(entry.data),  # type: ignore[list-item]
                 entry.request_id,
             ],
         )

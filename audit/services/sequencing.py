@@ -240,7 +240,7 @@ def make_sequencer(**options: Any) -> Sequencer:
     """Make a sequencer from the settings; raise NoSigningKey without one."""
     if not settings.AUDIT_SIGNING_KEY:
         raise NoSigningKey
-    chosen = {
+    chosen: dict[str, Any] = {
         "conninfo": get_conninfo(),
         "signing_key": SigningKey.parse(settings.AUDIT_SIGNING_KEY),
         "poll_seconds": settings.AUDIT_SEQUENCER_POLL_SECONDS,

@@ -100,7 +100,7 @@ class StoreSource:
         self.store, self.name = store, name
 
     def open(self, name: str) -> IO[bytes]:
-        return self.store.open(f"{self.name}/{name}", "rb")  # type: ignore[return-value]
+        return self.store.open(f"{self.name}/{name}", "rb")
 
 
 def check_exports(report: Report, progress: Progress) -> list[Claim]:

@@ -1,6 +1,7 @@
 """Connections as the application's role, which the suite's own superuser is not."""
 
 from contextlib import contextmanager
+from urllib.parse import quote
 
 import psycopg
 from django.db import connection
@@ -16,3 +17,9 @@ def conninfo(role: str = "postgres") -> str:
 def as_role(role: str):
     with psycopg.connect(conninfo(role), autocommit=True) as other:
         yield other
+
+
+def database_url(*, role: str = "postgres", database: str = "") -> str:
+    """Spell the test database's address, or another's on its server, for a process of its own."""
+    parts = psycopg.conninfo.conninfo_to_dict(conninfo(role))
+    return f"postgresql://{role}@/{database or parts['dbname']}?host={quote(str(parts['host']), safe='')}"

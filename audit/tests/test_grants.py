@@ -1,11 +1,16 @@
+import os
+import subprocess
+import sys
+
 import psycopg
 import pytest
 from django.apps import apps
 from django.core.management import call_command
+from django.db import connection
 
 from audit.models import Entry
 from audit.services import record
-from audit.tests.roles import as_role
+from audit.tests.roles import as_role, database_url
 
 TABLES = [model._meta.db_table for model in apps.get_app_config("audit").get_models()]
 INSERT = "INSERT INTO audit_entry (id, created_at, action, actor, target, data, request_id"
@@ -102,3 +107,40 @@ def test_migrating_again_repeats_the_grants(capsys):
     with as_role("psephos_app") as app:
         assert not app.execute("SELECT has_table_privilege('audit_entry', 'DELETE')").fetchone()[0]
     assert "got no grants" not in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.django_db
+def test_migrations_run_as_the_owner_and_the_application_serves():
+    name = f"owned_{connection.settings_dict['NAME']}"
+    with as_role("postgres") as superuser:
+        superuser.execute(f"CREATE DATABASE {name} OWNER psephos_owner")
+    try:
+        urls = {role: database_url(role=role, database=name) for role in ("psephos_owner", "psephos_app")}
+        environment = os.environ | {
+            "DATABASE_URL": urls["psephos_app"],
+            "MIGRATION_DATABASE_URL": urls["psephos_owner"],
+        }
+        done = subprocess.run(
+            [sys.executable, "manage.py", "migrate", "-v", "1"], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert "got no grants" not in done.stderr
+        with psycopg.connect(urls["psephos_app"], autocommit=True) as app:
+            owners = app.execute("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'").fetchall()
+            assert owners == [("psephos_owner",)]
+            entries = app.execute("SELECT action, actor FROM audit_entry").fetchall()
+            assert entries == [("database.migrated", "system:migrate")]
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                app.execute("DELETE FROM audit_entry")
+        # The application may not run them itself.
+        done = subprocess.run(
+            [sys.executable, "manage.py", "migrate", "accounts", "zero"],
+            env=environment | {"MIGRATION_DATABASE_URL": ""},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode != 0
+    finally:
+        with as_role("postgres") as superuser:
+            superuser.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -1,5 +1,7 @@
 """The log for administrators: REST and Django admin."""
 
+import base64
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -126,3 +128,20 @@ def test_a_page_of_a_large_log_counts_by_estimate(monkeypatch):
     monkeypatch.setattr("audit.admin.ESTIMATE_FROM", -1)
     write(3)
     assert get(Role.VIEWER, "/admin/audit/entry/").status_code == 200
+
+
+def test_a_changes_answer_names_the_receipt_that_proves_it(client, admin):
+    body = {"email": "new@example.org", "role": "viewer"}
+    answer = client.post("/admin/users", body, "application/json", headers=bearer(admin))
+    assert answer.status_code == 201
+    receipts = answer["Audit-Receipt"].split(", ")
+    assert client.get("/audit/proof", {"id": receipts[0]}).json()["code"] in {"no_checkpoint", "not_yet_in_log"}
+    sequence_all()
+    proof = client.get("/audit/proof", {"id": receipts[0]})
+    assert proof.status_code == 200
+    body = json.loads(base64.b64decode(proof.content.decode().split("\n")[1].removeprefix("extra ")))
+    assert (body["action"], body["actor"]) == ("accounts.user.created", f"user:{admin.pk}")
+    assert "new@example.org" not in proof.content.decode() + json.dumps(body)
+    refused = client.post("/admin/users", {"email": "x"}, "application/json", headers=bearer(admin))
+    assert refused.status_code == 400
+    assert "Audit-Receipt" not in refused

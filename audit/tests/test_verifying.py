@@ -354,7 +354,6 @@ def test_what_cannot_be_checked_exits_with_2(log, settings, capsys):
     "variables",
     [
         {"DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none"},
-        {"DATABASE_POOL_SIZE": "several"},
         {"AUDIT_SIGNING_KEY": "x"},
     ],
 )

@@ -1,6 +1,6 @@
 """What a verification found."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 WHOLE, TAMPERED, UNCHECKED = "whole", "tampered", "unchecked"
@@ -42,7 +42,7 @@ class Report:
     def add_unchecked(self, part: str, place: str, message: str) -> None:
         self._append(Finding(part, place, message, is_tampering=False))
 
-    def extend(self, findings: list[Finding]) -> None:
+    def extend(self, findings: Iterable[Finding]) -> None:
         for finding in findings:
             self._append(finding)
 

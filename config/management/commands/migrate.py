@@ -8,6 +8,7 @@ from django.core.management.commands.migrate import Command as Migrate
 from django.db import connections, transaction
 
 from audit.context import auditing
+from audit.models import Entry
 from audit.services import grant_application_role, record
 
 
@@ -16,7 +17,7 @@ class Command(Migrate):
         connection = connections[options["database"]]
         if url := settings.MIGRATION_DATABASE_URL:
             connection.close()
-            connection.close_pool()
+            connection.close_pool()  # type: ignore[attr-defined]
             owner = dj_database_url.parse(url)
             # The database's name stays: the test runner has pointed the connection at one of its own.
             connection.settings_dict.update({name: owner[name] for name in ("USER", "PASSWORD", "HOST", "PORT")})
@@ -25,7 +26,8 @@ class Command(Migrate):
         if options["plan"] or options["check_unapplied"]:
             return
         # A test database begins with an empty log: only its runner asks for tables without migrations.
-        if not options["run_syncdb"] and not options["prune"]:
+        has_log = Entry._meta.db_table in connection.introspection.table_names()
+        if has_log and not options["run_syncdb"] and not options["prune"]:
             with transaction.atomic(), auditing(actor="system:migrate"):
                 record(action="database.migrated", data={"app": options["app_label"] or "all"})
         role = settings.DATABASE_APP_ROLE
