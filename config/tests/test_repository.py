@@ -50,3 +50,21 @@ def test_gpl_parts_are_named():
     for part in ("snarkjs", "circom2", "circomlib", "groth16py"):
         assert part in text
     assert (ROOT / "LICENSE").read_text().startswith("MIT License")
+
+
+def test_the_readme_s_links_targets_and_commands_exist():
+    readme = (ROOT / "README.md").read_text()
+    for link in re.findall(r"\]\(([^)#:]+)\)", readme):
+        assert (ROOT / link).exists(), link
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"`?make ([a-z][a-z-]*)", readme):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    for command in re.findall(r"^\$ backend-admin ([a-z-]+)", readme, re.MULTILINE):
+        name = command.replace("-", "_")
+        assert name in {"check"} or list(ROOT.glob(f"*/management/commands/{name}.py")), command
+
+
+def test_documents_link_to_what_exists():
+    for document in (ROOT / "docs").rglob("*.md"):
+        for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+            assert (document.parent / link).exists(), f"{document.name}: {link}"

@@ -394,6 +394,10 @@ def test_kustomize_builds_it():
 # Every service's very command, as a process
 
 
+# Several services share a probe; each is run once.
+probed: set[tuple[str, ...]] = set()
+
+
 @pytest.fixture(scope="module")
 def production(tmp_path_factory):
     """An environment of production over a database of its own, migrated by the compose file's own command."""
@@ -461,7 +465,9 @@ def test_a_service_s_command_starts_answers_its_probe_and_ends_on_sigterm(name, 
     try:
         wait_for(answers, seconds=100, what=f"{name}: {said()}")
         probe = service["healthcheck"]["test"][1:]
-        if name != "indexer":  # there is no node in this test
+        # There is no node in this test, so the indexer's own probe would rightly fail.
+        if name != "indexer" and tuple(probe) not in probed:
+            probed.add(tuple(probe))
             done = subprocess.run(
                 [str(BIN / probe[0]), *probe[1:]],
                 cwd=ROOT,
