@@ -1,6 +1,5 @@
 """Middleware that belongs to no app."""
 
-import logging
 import re
 import uuid
 from collections.abc import Callable
@@ -8,30 +7,9 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 
 from audit.context import auditing
-from config.problems import DatabaseGone, DatabaseUnavailable, problem_response
 from config.request_id import current_request_id
 
-logger = logging.getLogger(__name__)
 ACCEPTED_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
-
-
-class DatabaseGoneMiddleware:
-    """Answer 503 when the database goes away under a view that is none of REST framework's."""
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self.get_response(request)
-
-    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if not isinstance(exception, DatabaseGone):
-            return None
-        logger.error("the database does not answer: %s", type(exception.__cause__ or exception).__name__)
-        problem = DatabaseUnavailable()
-        response = problem_response(status=503, code=problem.default_code, detail=str(problem.detail))
-        response["Retry-After"] = str(problem.wait)
-        return response
 
 
 class RequestIdMiddleware:

@@ -5,6 +5,7 @@ exception reaches a client.
 """
 
 import logging
+import sys
 from http import HTTPStatus
 from typing import Any
 
@@ -117,4 +118,11 @@ def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
 
 
 def server_error(request: HttpRequest) -> JsonResponse:
+    error = sys.exc_info()[1]
+    if isinstance(error, DatabaseGone):
+        logger.error("the database does not answer: %s", type(error.__cause__ or error).__name__)
+        gone = DatabaseUnavailable()
+        response = problem_response(status=gone.status_code, code=gone.default_code, detail=str(gone.detail))
+        response["Retry-After"] = str(gone.wait)
+        return response
     return problem_response(status=500, code="internal_error", detail="Something went wrong on our side.")

@@ -83,7 +83,6 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "config.csp.ContentSecurityPolicyMiddleware",
-    "config.middleware.DatabaseGoneMiddleware",
     "config.metrics.RequestCounter",
 ]
 
