@@ -39,7 +39,10 @@ def show_commands() -> None:
     sys.stdout.write("backend-admin COMMAND …   (each has --help)\n\n")
     for name, app in sorted(get_commands().items()):
         if app in apps:
-            help_text = str(load_command_class(app, name).help).strip().split(". ")[0].split("\n")[0]
+            command = load_command_class(app, name)
+            # A Typer command of several functions has its help in its module's docstring.
+            text = command.help if isinstance(command.help, str) else sys.modules[type(command).__module__].__doc__
+            help_text = str(text).strip().split(". ")[0].split("\n")[0]
             sys.stdout.write(f"  {name_style(name.replace('_', '-').ljust(22))} {help_text}\n")
 
 

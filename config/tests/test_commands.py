@@ -161,6 +161,7 @@ def test_backend_admin_lists_every_command_with_its_help():
     for name in ("healthcheck", "list-users", "migrate", "seed-demo", "create-election", "index-chain", "rotate-keys"):
         line = next(line for line in done.stdout.splitlines() if line.strip().startswith(f"{name} "))
         assert len(line.split(maxsplit=1)[1]) > 15, f"{name} has no help"
+    assert " object at 0x" not in done.stdout
 
 
 def test_backend_admin_knows_no_other_command():

@@ -108,7 +108,7 @@ class LocalRun:
         return found
 
     def elections(self) -> list[dict]:
-        return requests.get(f"{self.url}/elections", timeout=5).json()["results"]
+        return requests.get(f"{self.url}/elections", timeout=20).json()["results"]
 
 
 @pytest.fixture(scope="module")
