@@ -175,10 +175,12 @@ class HeadHub:
             return orjson.dumps(message).decode()
         block = message["block"]
         following = message.get("next_end")
+        end: int | None = None
+        of: str | None = election or None
         if election:
-            end, of = self.ends.get(election), election
-        else:
-            end, of = (following["end_block"], following["election"]) if following else (None, None)
+            end = self.ends.get(election)
+        elif following:
+            end, of = following["end_block"], following["election"]
         remaining = None if end is None else max(0, end - block)
         pace = message.get("block_seconds")
         body = {key: value for key, value in message.items() if key not in ("next_end", "block_seconds")}

@@ -5,4 +5,4 @@ from django.urls.resolvers import URLPattern
 
 from chain.consumers import ChainConsumer
 
-websocket_urlpatterns: list[URLPattern] = [path("ws/chain", ChainConsumer.as_asgi())]  # type: ignore[arg-type]
+websocket_urlpatterns: list[URLPattern] = [path("ws/chain", ChainConsumer.as_asgi())]

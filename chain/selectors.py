@@ -82,7 +82,7 @@ def touched_elections(*, contract: Contract, from_block: int, to_block: int | No
     if to_block is not None:
         logs = logs.filter(block_number__lte=to_block)
     found = logs.exclude(election_id=None).values_list("election_id", flat=True).distinct()
-    return sorted(int(election_id) for election_id in found)
+    return sorted(int(election_id) for election_id in found if election_id is not None)
 
 
 def events_by_election(*, contract: Contract, election_ids: Iterable[int]) -> dict[int, list[Event]]:

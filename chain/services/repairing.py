@@ -100,7 +100,8 @@ def mend(*, reader: Reader, contract: Contract, low: int, high: int, report: Rep
         report.missing += missing
         report.surplus += surplus
         report.differing += differing
-        touched = {int(stored[place].election_id) for place in surplus + differing if stored[place].election_id}
+        concerned = [stored[place].election_id for place in surplus + differing]
+        touched = {int(election_id) for election_id in concerned if election_id is not None}
         decoded = decode_logs(
             contracts=by_address,
             logs=[found[place] for place in sorted(missing + differing)],

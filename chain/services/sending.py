@@ -80,7 +80,7 @@ def send_to_manager(
         key=key,
         kind=function,
         to=manager_address(contract),
-        data=encode_call(abi, function, arguments),
+        data=encode_call(abi, function, list(arguments)),
         abi=abi,
         on_sent=on_sent,
     )

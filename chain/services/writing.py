@@ -180,7 +180,8 @@ def write_back(
             orphaned = EventLog.objects.canonical().filter(contract=contract, block_number__gt=ancestor.number)
             touched = sorted(
                 int(election_id)
-                for election_id in orphaned.exclude(election_id=None).values_list("election_id", flat=True).distinct()
+                for election_id in orphaned.values_list("election_id", flat=True).distinct()
+                if election_id is not None
             )
             count += orphaned.update(retracted_at=now)
             DeadLetter.objects.filter(contract=contract, block_number__gt=ancestor.number, retracted_at=None).update(
