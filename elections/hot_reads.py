@@ -94,7 +94,7 @@ class HotReads:
         if self.is_current(body, version, now, max_age):
             assert body is not None
             body.asked_at = now
-            return body
+            return self.keep(key, body)
         with self.lock_of(key):
             # Another thread may have built it while this one waited.
             body = self.bodies.get(key)

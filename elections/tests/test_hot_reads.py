@@ -85,6 +85,16 @@ def test_the_process_keeps_no_more_than_its_capacity() -> None:
     assert list(reads.bodies) == [f"k{number}" for number in range(90, 100)]
 
 
+def test_what_is_read_stays_longest() -> None:
+    reads = HotReads(capacity=3)
+    for key in "abc":
+        reads.get(key, topic="t", build=builder([]), is_shared=False)
+    time.sleep(module.LEASE_SECONDS * 1.5)
+    reads.get("a", topic="t", build=builder([]), is_shared=False)
+    reads.get("d", topic="t", build=builder([]), is_shared=False)
+    assert set(reads.bodies) == {"a", "c", "d"}
+
+
 def test_without_redis_bodies_come_from_the_database(settings, monkeypatch) -> None:
     reads, built = HotReads(), []
     monkeypatch.setattr(
