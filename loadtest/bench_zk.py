@@ -181,7 +181,7 @@ def write_report(rows: list[dict], memory: dict[str, float], http: dict[str, tup
         f"{os.cpu_count()} cores; proofs a minute (median latency in seconds).",
         "",
     ]
-    heads = [f"{n} workers" for n in WORKERS]
+    heads = [f"{n} worker{'s' if n > 1 else ''}" for n in WORKERS]
     lines += [f"| circuit | constraints | prover | {' | '.join(heads)} | processor s a proof | MB a worker |"]
     lines += ["|---|---|---|" + "---|" * (len(WORKERS) + 2)]
     for name in WINDOW_SECONDS:
@@ -191,7 +191,8 @@ def write_report(rows: list[dict], memory: dict[str, float], http: dict[str, tup
                 row = rates.get((name, prover, workers))
                 cells.append(f"{row['rate']:,.0f} ({row['latency']:.2f})" if row else "")
             used = f"{memory[name]:.0f}" if prover == "groth16py" else ""
-            lines.append(f"| {name} | {find_circuit(name).n_constraints:,} | {prover} | {' | '.join(cells)} | {used} |")
+            size, cpu = find_circuit(name).n_constraints, rates[name, prover, 1]["cpu"]
+            lines.append(f"| {name} | {size:,} | {prover} | {' | '.join(cells)} | {cpu:.3f} | {used} |")
     lines += [
         "",
         "| circuit, 4 workers | × snarkjs (goal 5 on eligibility) | × rapidsnark's figure (goal 0.75) |",
