@@ -43,6 +43,10 @@ def print_report(report: Report, *, started: float) -> None:
     if report.outcome == WHOLE:
         console.print(f"[green]The log is whole[/]: {checked}.")
     elif report.outcome == TAMPERED:
-        console.print(f"[red]The log was tampered with[/]: {len(report.findings)} findings; {checked}.")
+        console.print(f"[red]The log was tampered with[/]: {counted(len(report.findings), 'finding')}; {checked}.")
     else:
-        console.print(f"[yellow]The log could not be checked[/]: {len(report.findings)} reasons; {checked}.")
+        console.print(f"[yellow]The log could not be checked[/]: {counted(len(report.findings), 'reason')}; {checked}.")
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
