@@ -42,7 +42,7 @@ def test_every_dependency_has_its_reason():
     for name in ("base.in", "dev.in"):
         for line in (ROOT / "requirements" / name).read_text().splitlines():
             if re.match(r"[a-z0-9]", line):
-                assert "  # " in line, f"{name}: {line}"
+                assert " # " in line, f"{name}: {line}"
 
 
 def test_gpl_parts_are_named():
