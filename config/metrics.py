@@ -110,7 +110,7 @@ class PoolSampler:
 
 
 def sample_pool() -> None:
-    pool = connections["default"].pool
+    pool = getattr(connections["default"], "pool", None)
     if pool is not None:
         stats = pool.get_stats()
         for name, gauge in POOL.items():
@@ -190,8 +190,9 @@ def broker_messages() -> dict[str, int]:
             # AMQP closes the channel over a queue that it does not know, hence one each.
             with connection.channel() as channel:
                 try:
-                    counts[queue] = int(channel.queue_declare(queue=queue, passive=True).message_count)
-                except (*connection.channel_errors, OperationalError):
+                    declared = channel.queue_declare(queue=queue, passive=True)  # type: ignore[attr-defined]
+                    counts[queue] = int(declared.message_count)
+                except (*connection.channel_errors, OperationalError):  # type: ignore[misc]
                     counts[queue] = 0
     return counts
 

@@ -44,7 +44,7 @@ AUDIT_SEQUENCER_POLL_SECONDS: float = env.float("AUDIT_SEQUENCER_POLL_SECONDS", 
 AUDIT_CHECKPOINT_SECONDS: float = env.float("AUDIT_CHECKPOINT_SECONDS", 5)
 
 # The write-once store of the daily exports: a bucket with object lock, else a folder.
-AUDIT_EXPORT_FOLDER: Path = env.path("AUDIT_EXPORT_FOLDER", ".local/audit-exports")
+AUDIT_EXPORT_FOLDER: Path = env.path("AUDIT_EXPORT_FOLDER", Path(".local/audit-exports"))
 AUDIT_EXPORT_BUCKET: str = env.str("AUDIT_EXPORT_BUCKET", "")
 AUDIT_EXPORT_ENDPOINT_URL: str = env.str("AUDIT_EXPORT_ENDPOINT_URL", "", validate=is_url("http", "https"))
 AUDIT_EXPORT_RETENTION_DAYS: int = env.int("AUDIT_EXPORT_RETENTION_DAYS", 3650)

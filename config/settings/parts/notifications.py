@@ -16,7 +16,7 @@ NOTIFICATIONS_EMAIL_PROVIDER: str = env.str(
 NOTIFICATIONS_SMS_PROVIDER: str = env.str(
     "NOTIFICATIONS_SMS_PROVIDER", "log", validate=validate.OneOf(["log", "twilio"])
 )
-NOTIFICATIONS_MAIL_DIR: Path = env.path("NOTIFICATIONS_MAIL_DIR", ".local/mails")
+NOTIFICATIONS_MAIL_DIR: Path = env.path("NOTIFICATIONS_MAIL_DIR", Path(".local/mails"))
 NOTIFICATIONS_FROM: str = env.str("NOTIFICATIONS_FROM", "Psephos <noreply@localhost>")
 NOTIFICATIONS_TRACKING: bool = env.bool("NOTIFICATIONS_TRACKING", True)
 
