@@ -33,6 +33,7 @@ UNFOLD = {
                 "items": [
                     item("Dashboard", "dashboard", "admin:index"),
                     item("Users", "group", "admin:accounts_user_changelist"),
+                    item("API keys", "key", "admin:apikeys_apikey_changelist"),
                     item("API documentation", "description", "docs"),
                 ]
             }
