@@ -160,9 +160,9 @@ def play(
     return indexer
 
 
-SEEDS = [1, 2, 3]
+SEEDS = [1, 2]
 # 11, 13, 14 and 17 failed once: a head without blocks, a start cut short, a tag that was null one time.
-MORE_SEEDS = list(range(10, 22))
+MORE_SEEDS = [3, 5, 11, 13, 14, 17, 20]
 
 
 def run(ground: Ground, make_indexer: Any, index_once: Any, seed: int, acts: int, **options: Any) -> FaultProxy:
@@ -187,10 +187,10 @@ def test_more_liars_leave_no_wrong_row(ground: Ground, make_indexer: Any, index_
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", sorted(set(FAULTS) - {"dropped_log"}))
 def test_each_fault_alone(ground: Ground, make_indexer: Any, index_once: Any, fault: str) -> None:
-    run(ground, make_indexer, index_once, 5, acts=25, faults=[fault], rate=0.5)
+    run(ground, make_indexer, index_once, 5, acts=15, faults=[fault], rate=0.5)
 
 
-@pytest.mark.parametrize("seed", [4, 5])
+@pytest.mark.parametrize("seed", [4])
 def test_an_honest_node_with_reorgs(ground: Ground, make_indexer: Any, index_once: Any, seed: int) -> None:
     run(ground, make_indexer, index_once, seed, acts=60, rate=0.0)
 
