@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from django.conf import settings
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError, close_old_connections
 from rest_framework.exceptions import APIException
 
 from chain.abi import artifact, decode_result, encode_call
@@ -279,8 +279,10 @@ def run_demo(*, demo: Demo, is_followed: bool, timeout_seconds: float, is_stoppe
                 if demo.keep_stages() and demo.votes and not is_followed:
                     return True
             demo.vote()
-        except (NodeError, APIException, OperationalError) as error:
-            # The node, the database or the broker is away for a moment; the next round tries again.
+        except (NodeError, APIException, OperationalError, InterfaceError) as error:
+            # The node, the database or the broker is away for a moment; the next round tries again, over a new
+            # connection: outside of a request nobody else throws a broken one away.
+            close_old_connections()
             demo.say(f"waiting: {type(error).__name__}")
             time.sleep(2)
         if not is_followed and time.monotonic() > deadline:
