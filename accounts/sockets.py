@@ -234,6 +234,18 @@ class HeartbeatConsumer(AsyncWebsocketConsumer):
         raise StopConsumer
 
 
+class HubConsumer(HeartbeatConsumer):
+    """Serve a socket that a hub of the process pushes to: no channel, task or queue of the channel layer for it."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.scope, self.base_send, self.channel_layer = scope, send, None
+        try:
+            while True:
+                await self.dispatch(await receive())
+        except StopConsumer:
+            pass
+
+
 class LiveSockets:
     """The open sockets of this process: one ticker beats for all of them, and a shutdown tells all of them."""
 

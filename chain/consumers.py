@@ -1,21 +1,19 @@
 """`/ws/chain`: the newest block, and how many blocks are left until an election ends."""
 
 import re
-from typing import Any
 from urllib.parse import parse_qsl
 
 from channels.db import database_sync_to_async
-from channels.exceptions import StopConsumer
 from rest_framework.exceptions import ValidationError
 
-from accounts.sockets import HeartbeatConsumer
+from accounts.sockets import HubConsumer
 from chain.hub import get_hub
 from elections.selectors import get_election
 
 HASH = re.compile(r"0x[0-9a-f]{64}")
 
 
-class ChainConsumer(HeartbeatConsumer):
+class ChainConsumer(HubConsumer):
     """Pushes `block` and `retraction` messages.
 
     `?election=ID` counts the blocks to that election's end instead of the next end of all. `?since=BLOCK`, and
@@ -23,15 +21,6 @@ class ChainConsumer(HeartbeatConsumer):
     """
 
     election = ""
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        # The hub pushes directly: no channel, no task and no queue of the channel layer for each socket.
-        self.scope, self.base_send, self.channel_layer = scope, send, None
-        try:
-            while True:
-                await self.dispatch(await receive())
-        except StopConsumer:
-            pass
 
     async def opened(self) -> None:
         parameters = dict(parse_qsl(self.scope["query_string"].decode("latin-1"), keep_blank_values=True))

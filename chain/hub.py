@@ -14,10 +14,10 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 import orjson
-import redis.asyncio
 from channels.db import database_sync_to_async
 from django.conf import settings
 
+from accounts.pubsub import follow
 from chain import metrics
 from chain.models import Block
 from chain.selectors import get_checkpoint, get_ends
@@ -40,6 +40,8 @@ class Receiver(Protocol):
 
     def push(self, text: str) -> None: ...
 
+    def note_lag(self, published_at: float) -> None: ...
+
 
 class HeadHub:
     """Keeps the newest head and the recent messages of one chain, and passes them on."""
@@ -54,6 +56,7 @@ class HeadHub:
         self.sent_at = 0.0
         self.tasks: list[asyncio.Task[None]] = []
         self.is_ready = asyncio.Event()
+        self.joining = 0
 
     # Sockets
 
@@ -62,6 +65,14 @@ class HeadHub:
 
         Waits until the newest head is known, or Redis has not answered in time.
         """
+        # Counted, so that the last one to leave does not stop what this one waits for.
+        self.joining += 1
+        try:
+            return await self._join(receiver, since, block_hash)
+        finally:
+            self.joining -= 1
+
+    async def _join(self, receiver: Any, since: int | None, block_hash: str) -> list[str]:
         if not self.tasks or any(task.done() for task in self.tasks):
             await self.stop()
             self.is_ready.clear()
@@ -97,7 +108,7 @@ class HeadHub:
     async def leave(self, receiver: Any) -> None:
         self.receivers.discard(receiver)
         metrics.sockets.set(len(self.receivers))
-        if not self.receivers:
+        if not self.receivers and not self.joining:
             await self.stop()
 
     async def stop(self) -> None:
@@ -160,10 +171,13 @@ class HeadHub:
 
     def send(self, message: Message, *, is_repeat: bool = False) -> None:
         texts: dict[str, str] = {}
+        observed_at = None if is_repeat else message.get("observed_at")
         for receiver in list(self.receivers):
             text = texts.get(receiver.election)
             if text is None:
                 text = texts[receiver.election] = self._write(message, receiver.election, is_repeat=is_repeat)
+            if observed_at is not None:
+                receiver.note_lag(observed_at)
             receiver.push(text)
         self.sent_at = time.monotonic()
 
@@ -194,29 +208,17 @@ class HeadHub:
     # Tasks
 
     async def _listen(self) -> None:
-        pause = 0.2
-        while True:
-            try:
-                async with (
-                    redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=2) as client,
-                    client.pubsub(ignore_subscribe_messages=True) as pubsub,
-                ):
-                    await pubsub.subscribe(channel_of(self.chain_id))
-                    # Subscribed first, then the past: what falls in between comes twice and is left out below.
-                    await self._catch_up(client)
-                    self.is_ready.set()
-                    pause = 0.2
-                    async for raw in pubsub.listen():
-                        message = orjson.loads(raw["data"])
-                        if not self._is_known(message):
-                            self.take(message)
-            except asyncio.CancelledError:
-                raise
-            except Exception as error:
-                logger.warning("the hub lost Redis", extra={"kind": type(error).__name__})
-            self.is_ready.set()
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 5.0)
+        await follow(channel_of(self.chain_id), subscribed=self._subscribed, take=self._hear, lost=self.is_ready.set)
+
+    async def _subscribed(self, client: Any) -> None:
+        # Subscribed first, then the past: what falls in between comes twice and is left out by `_hear`.
+        await self._catch_up(client)
+        self.is_ready.set()
+
+    def _hear(self, raw: bytes) -> None:
+        message = orjson.loads(raw)
+        if not self._is_known(message):
+            self.take(message)
 
     async def _catch_up(self, client: Any) -> None:
         raws = await client.lrange(replay_key(self.chain_id), 0, REPLAY_HEADS - 1)

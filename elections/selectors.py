@@ -148,6 +148,11 @@ def list_by_public_id(*, public_ids: Iterable[str]) -> Sequence[Election]:
     return found
 
 
+def list_changed_ids(*, since_revision: int) -> Sequence[str]:
+    """List the public ids of the elections changed after a revision."""
+    return list(Election.objects.filter(revision__gt=since_revision).values_list("public_id", flat=True))
+
+
 def get_revision() -> int:
     """Return the newest revision of any election, 0 when there is none."""
     newest = Election.objects.order_by("-revision").values_list("revision", flat=True).first()

@@ -2,8 +2,8 @@
 
     python -m loadtest.bench_sockets [--sockets 2000] [--heads 20]
 
-`/ws/chain` (one hub per process) beside `/ws/elections` (a channel-layer group) in the same run; the clients are a
-process of their own. Writes loadtest/report/sockets.md and sockets.png.
+`/ws/chain` beside `/ws/elections` in the same run, each with one hub per process; the clients are a process of their
+own. Writes loadtest/report/sockets.md and sockets.png.
 """
 
 import argparse
@@ -121,13 +121,15 @@ def say_head(number: int) -> None:
     publish_head(chain_id=CHAIN_ID, message=head(number))
 
 
-def say_group(number: int) -> None:
-    from asgiref.sync import async_to_sync
-    from channels.layers import get_channel_layer
+def say_change(number: int) -> None:
+    import redis
+
+    from elections.services.publishing import channel
 
     text = json.dumps({"type": "election", "bench": 1, "observed_at": time.time(), "padding": "x" * 300})
-    message = {"type": "elections.changed", "messages": [["", text]], "published_at": time.time()}
-    async_to_sync(get_channel_layer().group_send)("elections", message)
+    message = {"messages": [["", text]], "revision": number, "published_at": time.time()}
+    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
+        client.publish(channel(), json.dumps(message))
 
 
 def memory_of(process: subprocess.Popen[bytes]) -> int:
@@ -157,7 +159,7 @@ def measure(folder: Path, server: str, path: str, sockets: int, heads: int) -> d
         time.sleep(1)
         after = memory_of(process)
         for number in range(heads):
-            (say_head if path == "/ws/chain" else say_group)(1000 + number)
+            (say_head if path == "/ws/chain" else say_change)(1000 + number)
             time.sleep(PAUSE_SECONDS)
         result: dict[str, Any] = json.loads(child.stdout.readline())
         child.wait(30)
@@ -202,7 +204,7 @@ def write_report(results: list[dict[str, Any]]) -> str:
         f"{one['connect_seconds']:.1f} |"
         for one in results
     ]
-    lines += ["", "`/ws/chain`: one hub per process. `/ws/elections`: a channel-layer group, for comparison.", ""]
+    lines += ["", "Both sockets are fed by one hub per process.", ""]
     lines += ["![lag and memory](sockets.png)", ""]
     REPORT.mkdir(exist_ok=True)
     text = "\n".join(lines)

@@ -6,12 +6,15 @@ import time
 from typing import Any
 
 import pytest
+import redis
 from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
 
 from accounts import sockets
+from chain.consumers import ChainConsumer
 from chain.services import HeadListener, publish_head, publish_retraction
 from chain.services.indexing import Retraction
+from chain.services.publishing import replay_key
 from chain.tests.factories import Ground
 from config.asgi import application
 from elections.models import Election
@@ -71,6 +74,39 @@ async def test_a_socket_gets_the_current_head_and_each_new_one() -> None:
     assert (message["block"], message["remaining"], message["seconds"]) == (8, 12, 24.0)
     assert message["finality"] == "latest"
     assert message["hash"] == block(8)["hash"]
+    await client.disconnect()
+
+
+async def test_the_lag_of_a_head_is_counted_and_that_of_a_repeat_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    lags: list[float] = []
+    monkeypatch.setattr(ChainConsumer, "note_lag", lambda self, observed_at: lags.append(observed_at))
+    await say(block(7))
+    client = await connected()
+    await receive(client)
+    head = block(8)
+    await say(head)
+    assert (await receive(client))["block"] == 8
+    assert (await receive(client))["is_repeat"]
+    assert lags == [head["observed_at"]]
+    await client.disconnect()
+
+
+async def test_a_lost_subscription_loses_no_head(settings: Any) -> None:
+    await say(block(7))
+    client = await connected()
+    await receive(client)
+    number = redis.connection.parse_url(settings.REDIS_URL).get("db", 0)
+
+    def cut() -> None:
+        with redis.Redis.from_url(settings.REDIS_URL) as connection:
+            connection.lpush(replay_key(31337), json.dumps(block(8)))
+            for one in connection.client_list(_type="pubsub"):
+                if int(one["db"]) == number:
+                    connection.client_kill_filter(_id=one["id"])
+
+    await sync_to_async(cut)()
+    message = await receive(client)
+    assert (message["block"], message.get("is_repeat")) == (8, None)
     await client.disconnect()
 
 

@@ -3,9 +3,11 @@
 import logging
 import time
 
-from asgiref.sync import async_to_sync
-from channels.layers import get_channel_layer
+import orjson
+import redis
+from django.conf import settings
 from django.db import transaction
+from redis.connection import parse_url
 
 from elections import hot_reads
 from elections.events import Changes
@@ -14,10 +16,17 @@ from elections.selectors import get_revision, list_by_public_id
 
 logger = logging.getLogger(__name__)
 
-GROUP = "elections"
 # A larger change (a backfill) is pushed as one message that says: read again.
 MAX_PUSHED = 200
 LISTS = "list"
+
+
+def channel() -> str:
+    """Return the name of the Redis channel on which changes are published.
+
+    Redis' channels do not belong to one of its numbered databases; an installation has its own all the same.
+    """
+    return f"psephos:elections:{parse_url(settings.REDIS_URL).get('db', 0)}"
 
 
 def topic_of(public_id: str) -> str:
@@ -35,19 +44,22 @@ def invalidate(changes: Changes) -> None:
 
 
 def publish_changes(changes: Changes) -> None:
-    """Push what changed to the group `elections`; call it after the transaction has committed.
+    """Publish what changed to every process with sockets; call it after the transaction has committed.
 
     Whoever reads after the push gets a body at least as new. A push that Redis does not take is logged and lost:
-    the bodies are dropped by age, and a socket asks for what it missed when it comes back.
+    the bodies are dropped by age, and a hub that has lost Redis catches up when it is back.
     """
     if not changes:
         return
     invalidate(changes)
     hot_reads.wait_out_lease()
     if len(changes) > MAX_PUSHED:
-        messages = [["", f'{{"type":"many_changed","count":{len(changes)},"revision":{get_revision()}}}']]
+        revision = get_revision()
+        messages = [["", f'{{"type":"many_changed","count":{len(changes)},"revision":{revision}}}']]
     else:
         reasons = {change.public_id: sorted(change.reasons) for change in changes}
+        elections = list_by_public_id(public_ids=reasons)
+        revision = max((election.revision for election in elections), default=0)
         messages = [
             [
                 election.public_id,
@@ -57,10 +69,10 @@ def publish_changes(changes: Changes) -> None:
                     is_reorg="retracted" in reasons[election.public_id],
                 ),
             ]
-            for election in list_by_public_id(public_ids=reasons)
+            for election in elections
         ]
-    message = {"type": "elections.changed", "messages": messages, "published_at": time.time()}
+    message = {"messages": messages, "revision": revision, "published_at": time.time()}
     try:
-        async_to_sync(get_channel_layer().group_send)(GROUP, message)
-    except OSError as error:
+        hot_reads.connection().publish(channel(), orjson.dumps(message))
+    except redis.RedisError as error:
         logger.warning("changes not pushed: redis is away", extra={"error": type(error).__name__})

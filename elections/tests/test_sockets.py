@@ -1,13 +1,16 @@
 """/ws/elections through the whole ASGI application."""
 
 import json
+from urllib.parse import urlsplit
 
 import pytest
+import redis
 from channels.db import database_sync_to_async
 from channels.testing import WebsocketCommunicator
 
 from config.asgi import application
-from elections import consumers, services
+from elections import consumers, hub, services
+from elections.hub import get_hub
 from elections.tests import factories as make
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -114,6 +117,101 @@ async def test_a_storm_of_reconnects_asks_the_database_once(monkeypatch) -> None
         assert [(await receive(socket))["type"] for _ in range(2)] == ["hello", "many_changed"]
         await socket.disconnect()
     assert asked == [7]
+
+
+async def test_what_is_remembered_is_not_older_than_what_was_pushed(monkeypatch) -> None:
+    monkeypatch.setattr(consumers, "REMEMBERED_SECONDS", 30)
+    await act(make.election, 1, head=20)
+    first = await connect()
+    before = (await receive(first))["revision"]
+    await act(publish, make.vote())
+    await receive(first)
+    second = await connect()
+    assert (await receive(second))["revision"] > before
+    await first.disconnect()
+    await second.disconnect()
+
+
+def cut_subscriptions(url: str) -> int:
+    """Close the connections that subscribe in this Redis number, as a restart does."""
+    number = urlsplit(url).path.strip("/") or "0"
+    with redis.Redis.from_url(url) as client:
+        ids = [one["id"] for one in client.client_list(_type="pubsub") if one["db"] == number]
+        for one in ids:
+            client.client_kill_filter(_id=one)
+    return len(ids)
+
+
+async def test_a_lost_subscription_loses_nothing(settings) -> None:
+    await act(make.election, 1, head=20)
+    await act(make.election, 2)
+    every, one = await connect(), await connect("?election=31337-5fbdb231-2")
+    before = (await receive(every))["revision"]
+    await receive(one)
+    # Committed, and never published.
+    await act(services.apply_events, events=[make.vote(1), make.vote(2)])
+    assert await act(cut_subscriptions, settings.REDIS_URL)
+    messages = [await receive(every), await receive(every)]
+    assert [message["id"] for message in messages] == ["31337-5fbdb231-1", "31337-5fbdb231-2"]
+    assert all(message["reasons"] == ["missed"] and message["revision"] > before for message in messages)
+    assert (await receive(one))["id"] == "31337-5fbdb231-2"
+    # And it goes on.
+    await act(publish, make.vote(1, 0, at=21))
+    assert (await receive(every))["reasons"] == ["votes"]
+    await every.disconnect()
+    await one.disconnect()
+
+
+async def test_a_socket_that_came_without_redis_catches_up(settings) -> None:
+    await act(make.election, 1, head=20)
+    url = settings.REDIS_URL
+    settings.REDIS_URL = urlsplit(url)._replace(netloc="127.0.0.1:1").geturl()
+    socket = await connect()
+    before = (await receive(socket))["revision"]
+    await act(services.apply_events, events=[make.vote()])
+    settings.REDIS_URL = url
+    message = await receive(socket)
+    assert message["reasons"] == ["missed"]
+    assert message["revision"] > before
+    await socket.disconnect()
+
+
+async def test_after_a_long_loss_the_clients_are_told_to_read_again(settings, monkeypatch) -> None:
+    monkeypatch.setattr(hub, "MAX_MISSED", 1)
+    await act(make.election, 1, head=20)
+    socket = await connect("?election=31337-5fbdb231-1")
+    await receive(socket)
+    await act(services.apply_events, events=[make.vote(1), make.created(2, log_index=5)])
+    await act(cut_subscriptions, settings.REDIS_URL)
+    assert (await receive(socket))["type"] == "many_changed"
+    await socket.disconnect()
+
+
+async def test_what_is_pushed_before_the_greeting_comes_after_it(monkeypatch) -> None:
+    await act(make.election, 1, head=20)
+    ask = consumers.ask
+
+    async def ask_slowly(since):
+        answer = await ask(since)
+        get_hub().push([["", '{"type":"many_changed"}']], None)
+        return answer
+
+    monkeypatch.setattr(consumers, "ask", ask_slowly)
+    socket = await connect()
+    assert [(await receive(socket))["type"] for _ in range(2)] == ["hello", "many_changed"]
+    await socket.disconnect()
+
+
+async def test_the_lag_of_a_push_is_counted(monkeypatch) -> None:
+    lags = []
+    monkeypatch.setattr(consumers.ElectionsConsumer, "note_lag", lambda self, published_at: lags.append(published_at))
+    await act(make.election, 1, head=20)
+    socket = await connect()
+    await receive(socket)
+    await act(publish, make.vote())
+    await receive(socket)
+    assert len(lags) == 1
+    await socket.disconnect()
 
 
 @pytest.mark.parametrize(
