@@ -7,8 +7,10 @@ PORT ?= 8000
 DEMO ?= 1
 PROFILE ?= full
 BIN := .venv/bin
-# Options of pytest, for instance ARGS="-n 2" or ARGS="elections -k tally".
+# Options of pytest, for instance ARGS="elections -k tally".
 ARGS ?=
+# Processes that run the tests: one for each core.
+WORKERS ?= auto
 export PORT DEMO
 
 .DEFAULT_GOAL := help
@@ -27,10 +29,10 @@ reset:  ## Forget the data of `make run`
 	@if test -x $(BIN)/python; then $(BIN)/python -m deploy.local.reset; else rm -rf .local; fi
 
 test: install  ## Run the whole suite against services of its own
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) $(ARGS)
 
 test-fast: install  ## Run what takes no seconds of its own
-	@$(BIN)/pytest -m "not slow" $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) -m "not slow" $(ARGS)
 
 lint: install  ## Check format, lint, types, layers, migrations, API schema, contracts, production settings
 	@$(BIN)/python -m deploy.local.lint

@@ -69,17 +69,20 @@ def test_attacks_are_refused_early_and_in_flat_memory(client, name):
     query, status = ATTACKS[name]
     members = {"operationName": "B"} if name == "unknown operation name" else {}
     ask(client, query, **members)
-    documents.kept.clear()
-    plans.kept.clear()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    started = time.process_time()
-    response = ask(client, query, **members)
-    spent = time.process_time() - started
+    spent = []
+    for _ in range(3):
+        documents.kept.clear()
+        plans.kept.clear()
+        started = time.process_time()
+        response = ask(client, query, **members)
+        spent.append(time.process_time() - started)
     assert response.status_code == status, response.json()
     assert response.json()["errors"][0]["extensions"]["code"] != "internal_error"
     assert "data" not in response.json()
-    # Processor time of this process: other processes of a loaded machine do not count.
-    assert spent < 0.1
+    # Processor time of this process, the best of three: a loaded machine's other processes and its cold caches do not
+    # count.
+    assert min(spent) < 0.1
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 4096
     if name not in {"unknown operation name", "a costly list"}:  # good documents, asked for badly
         assert not documents.kept
