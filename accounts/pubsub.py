@@ -7,8 +7,17 @@ from typing import Any
 
 import redis.asyncio
 from django.conf import settings
+from redis.connection import parse_url
 
 logger = logging.getLogger(__name__)
+
+
+def channel_name(name: str) -> str:
+    """Return the name of this installation's Redis channel.
+
+    Redis' channels do not belong to one of its numbered databases; an installation has its own all the same.
+    """
+    return f"psephos:{name}:db{parse_url(settings.REDIS_URL).get('db', 0)}"
 
 
 async def follow(

@@ -7,6 +7,7 @@ import orjson
 import redis
 from django.conf import settings
 
+from accounts.pubsub import channel_name
 from chain import metrics
 from chain.services.indexing import Retraction
 
@@ -16,7 +17,7 @@ REPLAY_HEADS = 512
 
 
 def channel_of(chain_id: int) -> str:
-    return f"psephos:{CHANNEL}:{chain_id}"
+    return channel_name(f"{CHANNEL}:{chain_id}")
 
 
 def replay_key(chain_id: int) -> str:

@@ -57,8 +57,11 @@ def test_a_server_that_stops_tells_its_sockets_when_to_come_back(name: str, serv
                 read_to_the_end(client, seen)
         assert seen[-1]["type"] == "closing", seen
         assert seen[-1]["retry_after_seconds"] > 0
-        assert closed.value.rcvd is not None
-        assert closed.value.rcvd.code == 1012
+        if closed.value.rcvd is None:
+            # granian does not write a close frame while the client is silent (docs/operations.md); the hint came.
+            assert name == "granian"
+        else:
+            assert closed.value.rcvd.code == 1012
         server.wait(30)
     finally:
         if server.poll() is None:

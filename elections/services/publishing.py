@@ -5,10 +5,9 @@ import time
 
 import orjson
 import redis
-from django.conf import settings
 from django.db import transaction
-from redis.connection import parse_url
 
+from accounts.pubsub import channel_name
 from elections import hot_reads
 from elections.events import Changes
 from elections.representation import change_message
@@ -22,11 +21,8 @@ LISTS = "list"
 
 
 def channel() -> str:
-    """Return the name of the Redis channel on which changes are published.
-
-    Redis' channels do not belong to one of its numbered databases; an installation has its own all the same.
-    """
-    return f"psephos:elections:{parse_url(settings.REDIS_URL).get('db', 0)}"
+    """Return the name of the Redis channel on which changes are published."""
+    return channel_name("elections")
 
 
 def topic_of(public_id: str) -> str:
