@@ -12,6 +12,7 @@ from django.urls import resolve
 from django_prometheus.middleware import Metrics
 from django_prometheus.utils import Time, TimeSince
 
+from config.graphql.views import answer_hot
 from elections.views import read_hot
 
 # As the middleware inside would set them; a body that is no page needs no more of the policy.
@@ -25,16 +26,22 @@ class HotReadsMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if not request.path_info.startswith("/elections"):
+        path = request.path_info
+        if path == "/graphql":
+            read, address = answer_hot, path
+        elif path.startswith("/elections"):
+            read, address = read_hot, "/elections" if path == "/elections" else "/elections/any"
+        else:
             return self.get_response(request)
         started = Time()
-        response = read_hot(request)
+        response = read(request)
         if response is None:
             return self.get_response(request)
         for name, value in HEADERS.items():
             response.headers[name] = value
-        counters = counters_of(request.path_info == "/elections", response.status_code, request.is_secure())
-        counters.count(len(response.content), TimeSince(started))
+        counters = counters_of(address, request.method or "", response.status_code, request.is_secure())
+        sent = len(request.body) if request.method == "POST" else 0
+        counters.count(sent, len(response.content), TimeSince(started))
         return response
 
 
@@ -44,29 +51,28 @@ class Counters:
     Looking the labels up costs more than all the rest of a hot read.
     """
 
-    def __init__(self, view: str, status: int, transport: str) -> None:
+    def __init__(self, view: str, method: str, status: int, transport: str) -> None:
         metrics = Metrics.get_instance()
         self.counted = [
-            metrics.requests_by_method.labels(method="GET"),
+            metrics.requests_by_method.labels(method=method),
             metrics.requests_by_transport.labels(transport=transport),
-            metrics.requests_by_view_transport_method.labels(view=view, transport=transport, method="GET"),
+            metrics.requests_by_view_transport_method.labels(view=view, transport=transport, method=method),
             metrics.responses_by_status.labels(status=str(status)),
-            metrics.responses_by_status_view_method.labels(status=str(status), view=view, method="GET"),
+            metrics.responses_by_status_view_method.labels(status=str(status), view=view, method=method),
             metrics.responses_by_charset.labels(charset="utf-8"),
         ]
         self.requests_body_bytes = metrics.requests_body_bytes
         self.responses_body_bytes = metrics.responses_body_bytes
-        self.latency = metrics.requests_latency_by_view_method.labels(view=view, method="GET")
+        self.latency = metrics.requests_latency_by_view_method.labels(view=view, method=method)
 
-    def count(self, body_bytes: int, seconds: float) -> None:
+    def count(self, request_bytes: int, response_bytes: int, seconds: float) -> None:
         for counter in self.counted:
             counter.inc()
-        self.requests_body_bytes.observe(0)
-        self.responses_body_bytes.observe(body_bytes)
+        self.requests_body_bytes.observe(request_bytes)
+        self.responses_body_bytes.observe(response_bytes)
         self.latency.observe(seconds)
 
 
-@lru_cache(maxsize=16)
-def counters_of(is_list: bool, status: int, is_secure: bool) -> Counters:
-    match = resolve("/elections" if is_list else "/elections/any")
-    return Counters(match.view_name, status, "https" if is_secure else "http")
+@lru_cache(maxsize=32)
+def counters_of(address: str, method: str, status: int, is_secure: bool) -> Counters:
+    return Counters(resolve(address).view_name, method, status, "https" if is_secure else "http")

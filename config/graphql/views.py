@@ -1,88 +1,31 @@
 """`/graphql`: JSON by POST, persisted queries by GET."""
 
-import hashlib
 import json
-import threading
 import time
-from collections import OrderedDict
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import orjson
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
-from graphql import FieldNode, GraphQLError, OperationDefinitionNode, OperationType
+from graphql import GraphQLError
 from rest_framework.exceptions import APIException
 
 from accounts.services import authenticate_bearer
 from apikeys.exceptions import LimiterUnavailable
 from apikeys.services import owner_of, take
-from config.graphql.documents import Documents, Prepared
 from config.graphql.errors import RequestRefused, formatted, problem_errors
 from config.graphql.execution import Context, LeanExecution, QueryTimeout, never, watchdog
-from config.schema import PUBLIC_ELECTION_FIELDS, schema
-from elections.hot_reads import HotReads
+from config.graphql.plans import Plan, plans
+from config.schema import schema
+from elections.hot_reads import Body, HotReads, choose_encoding
 from elections.services.publishing import LISTS
 
 CHALLENGE = 'Bearer realm="psephos", Api-Key'
-MEMBERS = {"query", "id", "variables", "operationName"}
 NO_STORE = {"Cache-Control": "no-store"}
-PERSISTED = Path(__file__).parent / "persisted"
-documents = Documents(schema.graphql_schema)
 # Of its own, so that odd queries never push out the bodies that REST serves.
 hot_answers = HotReads(capacity=300)
-
-
-@cache
-def persisted_documents() -> dict[str, str]:
-    """Return the queries of our own that may be asked for by id, the SHA-256 of their text."""
-    texts = [path.read_text() for path in sorted(PERSISTED.glob("*.graphql"))]
-    return {hashlib.sha256(text.encode()).hexdigest(): text for text in texts}
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A request that passed every check: what to run, what it costs, and under which name its answer is kept."""
-
-    prepared: Prepared
-    operation: OperationDefinitionNode
-    variables: dict[str, Any]
-    cost: int
-    is_mutation: bool
-    public_name: str | None
-
-
-class Plans:
-    """The plans of the bodies that this process has seen last: clients send the same ones over and over."""
-
-    def __init__(self, capacity: int = 500, max_bytes: int = 8192) -> None:
-        self.capacity = capacity
-        self.max_bytes = max_bytes
-        self.kept: OrderedDict[tuple[bytes, bool], Plan] = OrderedDict()
-        self.lock = threading.Lock()
-
-    def of(self, body: bytes) -> Plan:
-        """Return the plan of a POST's body; raise RequestRefused."""
-        key = (body, settings.GRAPHQL_INTROSPECTION)
-        with self.lock:
-            found = self.kept.get(key)
-            if found is not None:
-                self.kept.move_to_end(key)
-                return found
-        plan = make_plan(read_body(body))
-        if len(body) <= self.max_bytes and not plan.is_mutation:
-            with self.lock:
-                self.kept[key] = plan
-                while len(self.kept) > self.capacity:
-                    self.kept.popitem(last=False)
-        return plan
-
-
-plans = Plans()
 
 
 @csrf_exempt
@@ -92,94 +35,93 @@ def graphql(request: HttpRequest) -> HttpResponse:
     CSRF tokens are not needed: a session's cookie means nothing here, only the Authorization header does, and a form
     cannot send JSON.
     """
-    try:
+
+    def respond() -> HttpResponse:
         plan = plan_of(request)
         user, key = authenticate(request)
         charge(request, plan)
-        return answer(plan, user=user, key=key)
-    except RequestRefused as refusal:
-        response = write({"errors": refusal.errors()}, status=refusal.status)
-        if refusal.status == 401:
-            response["WWW-Authenticate"] = CHALLENGE
-        return response
-    except APIException as error:
-        response = write({"errors": problem_errors(error)}, status=error.status_code)
-        if error.status_code == 401:
-            response["WWW-Authenticate"] = CHALLENGE
-        if wait := getattr(error, "wait", None):
-            response["Retry-After"] = str(wait)
-        return response
+        if key is None and plan.public_name is not None:
+            return answer_kept(request, plan)
+        status, result = execute(plan, user=user, key=key)
+        return write(result, status=status)
+
+    return or_refusal(respond)
 
 
 # Each field asks for a scope of its own as well (SCOPES of the apps' schemas).
 graphql.api_key_scopes = {"GET": "graphql", "POST": "graphql"}  # type: ignore[attr-defined]
 
 
+def answer_hot(request: HttpRequest) -> HttpResponse | None:
+    """Answer an anonymous request whose very bytes have passed every check, and that public figures answer.
+
+    None for all else, which goes to the view: there is nothing for it left to check here but the rate limit.
+    """
+    meta = request.META
+    if "HTTP_AUTHORIZATION" in meta:
+        return None
+    raw: bytes | str
+    if request.method == "POST" and is_json(request) and 0 < length_of(request) <= plans.max_bytes:
+        raw = request.body
+    elif request.method == "GET":
+        raw = meta.get("QUERY_STRING", "")
+    else:
+        return None
+    plan = plans.find(raw)
+    if plan is None or plan.public_name is None:
+        return None
+
+    def respond() -> HttpResponse:
+        charge(request, plan)
+        return answer_kept(request, plan)
+
+    return or_refusal(respond)
+
+
+def or_refusal(respond: Callable[[], HttpResponse]) -> HttpResponse:
+    """Respond, or write why not."""
+    try:
+        return respond()
+    except RequestRefused as refusal:
+        response = write({"errors": refusal.errors()}, status=refusal.status)
+    except APIException as error:
+        response = write({"errors": problem_errors(error)}, status=error.status_code)
+        if wait := getattr(error, "wait", None):
+            response["Retry-After"] = str(wait)
+    if response.status_code == 401:
+        response["WWW-Authenticate"] = CHALLENGE
+    return response
+
+
 def plan_of(request: HttpRequest) -> Plan:
     """Plan a request; raise RequestRefused, before reading a body that is too large."""
     if request.method == "GET":
-        plan = make_plan(read_get(request))
+        plan = plans.of(request.META.get("QUERY_STRING", ""))
         if plan.is_mutation:
             raise RequestRefused("method_not_allowed", "Mutations are sent by POST.", status=405)
         return plan
     if request.method != "POST":
         raise RequestRefused("method_not_allowed", "Send JSON by POST.", status=405)
-    if request.content_type != "application/json":
-        raise RequestRefused("unsupported_media_type", "Send application/json.", status=415)
-    try:
-        length = int(request.META.get("CONTENT_LENGTH") or 0)
-    except ValueError:
-        length = 0
-    if length > settings.GRAPHQL_MAX_BODY_BYTES:
+    if not is_json(request):
+        raise RequestRefused("unsupported_media_type", "Send application/json in UTF-8, not compressed.", status=415)
+    if length_of(request) > settings.GRAPHQL_MAX_BODY_BYTES:
         detail = f"A request has at most {settings.GRAPHQL_MAX_BODY_BYTES} bytes."
         raise RequestRefused("body_too_large", detail, status=413)
     return plans.of(request.body)
 
 
-def read_body(body: bytes) -> dict[str, Any]:
-    # Also as an escape inside the query: PostgreSQL takes no NUL in a text.
-    if b"\\u0000" in body or b"\0" in body:
-        raise RequestRefused("null_characters_not_allowed", "The request holds a null character.")
+def is_json(request: HttpRequest) -> bool:
+    if request.content_type != "application/json" or "HTTP_CONTENT_ENCODING" in request.META:
+        return False
+    charset = (request.content_params or {}).get("charset", "utf-8")
+    return charset.lower() in {"utf-8", "utf8"}
+
+
+def length_of(request: HttpRequest) -> int:
     try:
-        asked = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise RequestRefused("malformed_json", "The body is not JSON.") from None
-    if isinstance(asked, list):
-        raise RequestRefused("batching_refused", "Send one operation a request.")
-    if not isinstance(asked, dict):
-        raise RequestRefused("malformed_request", "Send a JSON object with `query`.")
-    return check_members(asked)
-
-
-def read_get(request: HttpRequest) -> dict[str, Any]:
-    given = request.GET
-    if any(len(given.getlist(name)) > 1 for name in given):
-        raise RequestRefused("malformed_request", "Give each parameter once.")
-    asked: dict[str, Any] = given.dict()
-    if "query" in asked or "id" not in asked:
-        raise RequestRefused("persisted_only", "By GET only persisted queries are answered: give `id`.", status=405)
-    if "variables" in asked:
-        try:
-            asked["variables"] = orjson.loads(asked["variables"])
-        except orjson.JSONDecodeError:
-            raise RequestRefused("malformed_json", "`variables` is not JSON.") from None
-        if "\0" in json.dumps(asked["variables"], ensure_ascii=False):
-            raise RequestRefused("null_characters_not_allowed", "The request holds a null character.")
-    return check_members(asked)
-
-
-def check_members(asked: dict[str, Any]) -> dict[str, Any]:
-    unknown = set(asked) - MEMBERS
-    if unknown:
-        raise RequestRefused("unknown_member", f"Unknown member {sorted(unknown)[0][:50]!r}.")
-    if ("query" in asked) == ("id" in asked):
-        raise RequestRefused("malformed_request", "Give either `query` or the `id` of a persisted one.")
-    for name in ("query", "id", "operationName"):
-        if not isinstance(asked.get(name), str | None) or (name != "operationName" and asked.get(name, "") is None):
-            raise RequestRefused("malformed_request", f"`{name}` must be a string.")
-    if not isinstance(asked.get("variables"), dict | None):
-        raise RequestRefused("malformed_request", "`variables` must be an object.")
-    return asked
+        return int(request.META.get("CONTENT_LENGTH") or 0)
+    except ValueError:
+        return 0
 
 
 def authenticate(request: HttpRequest) -> tuple[Any, Any]:
@@ -194,30 +136,6 @@ def authenticate(request: HttpRequest) -> tuple[Any, Any]:
     if scheme.lower() != "bearer":
         raise RequestRefused("unsupported_scheme", "Authenticate by Bearer or Api-Key.", status=401)
     return authenticate_bearer(token.strip()), None
-
-
-def make_plan(asked: dict[str, Any]) -> Plan:
-    """Check a request against the limits and the schema; raise RequestRefused."""
-    text = asked.get("query")
-    if text is None:
-        text = persisted_documents().get(asked["id"].removeprefix("sha256:"))
-        if text is None:
-            raise RequestRefused("persisted_query_unknown", "There is no persisted query with this id.", status=404)
-    variables: dict[str, Any] = asked.get("variables") or {}
-    prepared = documents.prepare(text)
-    operation = prepared.operation(asked.get("operationName"))
-    declared = {one.variable.name.value for one in operation.variable_definitions}
-    if unknown := set(variables) - declared:
-        raise RequestRefused("unknown_variable", f"The operation declares no variable ${min(unknown)[:50]}.")
-    cost = documents.cost(prepared, operation, variables)
-    if cost > settings.GRAPHQL_MAX_COST:
-        raise RequestRefused("too_costly", f"The operation costs {cost} points, at most {settings.GRAPHQL_MAX_COST}.")
-    is_mutation = operation.operation == OperationType.MUTATION
-    public_name = None
-    if not is_mutation and is_public(operation):
-        name = f"{text}\0{asked.get('operationName')}\0{json.dumps(variables, sort_keys=True)}"
-        public_name = f"graphql:{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()}"
-    return Plan(prepared, operation, variables, cost, is_mutation, public_name)
 
 
 def charge(request: HttpRequest, plan: Plan) -> None:
@@ -235,20 +153,14 @@ def charge(request: HttpRequest, plan: Plan) -> None:
         admission.decision.raise_refusal()
 
 
-def answer(plan: Plan, *, user: Any, key: Any) -> HttpResponse:
-    if key is None and plan.public_name is not None:
-        try:
-            body = hot_answers.get(plan.public_name, topic=LISTS, build=lambda: build_hot(plan), is_shared=False)
-        except Failed as failed:
-            return write(failed.body, status=failed.status)
-        return HttpResponse(body.plain, content_type="application/json", headers=NO_STORE)
-    status, result = execute(plan, user=user, key=key)
-    return write(result, status=status)
-
-
-def is_public(operation: OperationDefinitionNode) -> bool:
-    selections = operation.selection_set.selections
-    return all(isinstance(one, FieldNode) and one.name.value in PUBLIC_ELECTION_FIELDS for one in selections)
+def answer_kept(request: HttpRequest, plan: Plan) -> HttpResponse:
+    """Answer with what is kept for everybody, as long as no election has changed."""
+    assert plan.public_name is not None
+    try:
+        body = hot_answers.get(plan.public_name, topic=LISTS, build=lambda: build_hot(plan), is_shared=False)
+    except Failed as failed:
+        return write(failed.body, status=failed.status)
+    return write_kept(body, choose_encoding(request.META.get("HTTP_ACCEPT_ENCODING", "")))
 
 
 class Failed(Exception):
@@ -301,6 +213,17 @@ def execute(plan: Plan, *, user: Any, key: Any) -> tuple[int, dict[str, Any]]:
 def as_bytes(value: Any) -> bytes:
     # Not orjson: a uint256 is more than it can write.
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+
+
+def write_kept(body: Body, encoding: str) -> HttpResponse:
+    content = body.encoded(encoding)
+    response = HttpResponse(content, content_type="application/json")
+    response.headers["Content-Length"] = str(len(content))
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Vary"] = "Accept-Encoding"
+    if encoding:
+        response.headers["Content-Encoding"] = encoding
+    return response
 
 
 def write(value: dict[str, Any], *, status: int) -> HttpResponse:

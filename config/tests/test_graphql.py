@@ -16,7 +16,8 @@ from apikeys.tests.factories import api_key, make_key
 from audit.models import Entry
 from audit.services import record, sequence_all
 from config.graphql import write_types
-from config.graphql.views import hot_answers, persisted_documents
+from config.graphql.plans import persisted_documents
+from config.graphql.views import hot_answers
 from config.schema import PERMISSIONS, SCOPES, guard_root_fields, schema
 from config.tests.graphql import ask, codes_of, data_of, snake
 from elections.hot_reads import hot_reads

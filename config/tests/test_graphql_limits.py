@@ -7,7 +7,7 @@ import time
 import pytest
 from graphql import get_introspection_query
 
-from config.graphql.views import documents, plans
+from config.graphql.plans import documents, plans
 from config.tests.graphql import ask, codes_of
 
 pytestmark = pytest.mark.django_db
@@ -212,7 +212,7 @@ def test_nothing_internal_leaks(client, monkeypatch):
 
 
 def test_get_answers_persisted_queries_only(client):
-    from config.graphql.views import persisted_documents
+    from config.graphql.plans import persisted_documents
 
     found = {text.split("(")[0].split()[1]: key for key, text in persisted_documents().items()}
     response = client.get("/graphql", {"id": found["Elections"], "variables": '{"first": 3}'})
