@@ -3,7 +3,7 @@
 from chain.services.anchoring import anchor_audit_root, anchor_contract, start_anchoring
 from chain.services.contracts import Configured, configured_contracts
 from chain.services.deployment import await_receipt, deploy_contracts, is_deployed, read_deployment
-from chain.services.indexing import Indexer, Listeners, Retraction, resume_after_review
+from chain.services.indexing import Indexer, IndexProgress, Listeners, Retraction, resume_after_review
 from chain.services.listening import HeadListener, websocket_url
 from chain.services.publishing import publish_head, publish_retraction
 from chain.services.reconciling import reconcile
@@ -15,6 +15,7 @@ from chain.services.status import index_status
 __all__ = [
     "Configured",
     "HeadListener",
+    "IndexProgress",
     "Indexer",
     "Listeners",
     "Retraction",

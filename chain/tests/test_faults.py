@@ -10,7 +10,8 @@ from chain.exceptions import NodeError
 from chain.models import EventLog
 from chain.nodes import node as node_module
 from chain.nodes import pool
-from chain.services import Indexer, Listeners, Runner, indexing, running
+from chain.services import Indexer, Listeners, Runner, running
+from chain.services.indexing import reorgs
 from chain.tests.factories import Ground
 from chain.tests.fault_proxy import FAULTS, FaultProxy, fault_proxy
 from chain.tests.oracle import assert_equals_fresh_index
@@ -27,7 +28,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "LONGEST_REST_SECONDS", 0.05)
     monkeypatch.setattr(running, "FIRST_BACKOFF_SECONDS", 0.01)
     monkeypatch.setattr(running, "LONGEST_BACKOFF_SECONDS", 0.05)
-    monkeypatch.setattr(indexing, "REGRESSION_SECONDS", 0.3)
+    monkeypatch.setattr(reorgs, "REGRESSION_SECONDS", 0.3)
 
 
 class Drama:

@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from chain.exceptions import CallRefused, ConfigurationRefused, IndexerHalted, NodeError
 from chain.services import (
     HeadListener,
-    Indexer,
+    IndexProgress,
     Listeners,
     Runner,
     build_indexer,
@@ -97,9 +97,8 @@ class Progress:
         self.first_block: int | None = None
         self.is_caught_up = False
 
-    def show(self, indexer: Indexer) -> None:
-        assert indexer.head is not None
-        number, head = indexer.position.number, indexer.head.header.number
+    def show(self, reached: IndexProgress) -> None:
+        number, head = reached.block_number, reached.node_head
         if self.first_block is None:
             self.first_block = number
         now = time.monotonic()
@@ -109,7 +108,7 @@ class Progress:
         if not is_caught_up and now - self.last < (0.1 if self.is_terminal else REPORT_SECONDS):
             return
         self.last, self.is_caught_up = now, is_caught_up
-        rate = indexer.events_written / max(now - self.started, 0.001)
+        rate = reached.events_written / max(now - self.started, 0.001)
         if self.is_terminal:
             share = 1.0 if head <= self.first_block else (number - self.first_block) / (head - self.first_block)
             bar = "█" * round(30 * share)
@@ -119,7 +118,7 @@ class Progress:
             self.stream.flush()
         else:
             logger.info(
-                "indexed", extra={"block": number, "head": head, "events": indexer.events_written, "rate": round(rate)}
+                "indexed", extra={"block": number, "head": head, "events": reached.events_written, "rate": round(rate)}
             )
 
     def state(self, state: str) -> None:
