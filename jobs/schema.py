@@ -8,15 +8,23 @@ from graphene_django import DjangoObjectType
 from rest_framework.exceptions import NotAuthenticated, PermissionDenied
 
 from accounts.permissions import IsSignedIn
+from audit.connections import DEFAULT_SIZE, connection_of, page_of
 from audit.scalars import JSON, BigInt, DateTime
 from jobs.exceptions import JobNotFound, UnknownJobType
 from jobs.models import Job as JobModel
 from jobs.models import JobStatus as JobStatusChoices
 from jobs.selectors import get_job, get_result, list_job_page
-from jobs.services import cancel, get_job_type, start
+from jobs.serializers import JobTypeSerializer
+from jobs.services import cancel, get_job_type, list_startable_types, start
 
-PERMISSIONS = {"jobs": IsSignedIn, "job": IsSignedIn, "start_job": IsSignedIn, "cancel_job": IsSignedIn}
-SCOPES = {"jobs": "jobs:read", "job": "jobs:read", "start_job": "jobs:write", "cancel_job": "jobs:write"}
+PERMISSIONS = dict.fromkeys(("jobs", "job", "job_types", "start_job", "cancel_job"), IsSignedIn)
+SCOPES = {
+    "jobs": "jobs:read",
+    "job": "jobs:read",
+    "job_types": "jobs:read",
+    "start_job": "jobs:write",
+    "cancel_job": "jobs:write",
+}
 
 JobStatus = graphene.Enum.from_enum(
     JobStatusChoices,
@@ -88,25 +96,21 @@ def result_of(job: JobModel) -> tuple[Any, bool]:
     return found
 
 
-class JobEdge(graphene.ObjectType):
-    """A job in a list."""
-
-    node = graphene.Field(Job, required=True, description="The job.")
-    cursor = graphene.String(required=True, description="Its place in the list.")
+JobConnection = connection_of(Job)
 
 
-class JobPageInfo(graphene.ObjectType):
-    """What lies beyond a page."""
+class JobType(graphene.ObjectType):
+    """A kind of job that you may start."""
 
-    has_next_page = graphene.Boolean(required=True, description="There are more jobs after these.")
-    end_cursor = graphene.String(description="Give as `after` for the next page.")
-
-
-class JobConnection(graphene.ObjectType):
-    """A page of jobs."""
-
-    edges = graphene.List(graphene.NonNull(JobEdge), required=True, description="The jobs with their places.")
-    page_info = graphene.Field(JobPageInfo, required=True, description="What lies beyond.")
+    name = graphene.String(required=True, description="Give as `type` of `startJob`.")
+    description = graphene.String(required=True, description="What it does.")
+    queue = graphene.String(required=True, description="The queue in which it waits.")
+    input_schema = JSON(required=True, description="JSON Schema of its input.")
+    is_secret = graphene.Boolean(required=True, description="Its input is kept encrypted and shown to nobody.")
+    max_attempts = graphene.Int(required=True, description="How often it is tried.")
+    soft_time_limit_seconds = graphene.Int(required=True, description="How long an attempt may take.")
+    memory_limit_mb = graphene.Int(description="How much memory it may take; null: not limited.")
+    max_input_bytes = graphene.Int(required=True, description="How large its input may be.")
 
 
 class Query(graphene.ObjectType):
@@ -125,6 +129,13 @@ class Query(graphene.ObjectType):
         description="One job of yours; administrators see everyone's.",
         id=graphene.ID(required=True, description="The job's id."),
     )
+    job_types = graphene.List(
+        graphene.NonNull(JobType), required=True, description="The kinds of job that you may start."
+    )
+
+    @staticmethod
+    def resolve_job_types(root: Any, info: Any) -> list[dict[str, Any]]:
+        return list(JobTypeSerializer(list_startable_types(request=info.context), many=True).data)
 
     @staticmethod
     def resolve_jobs(
@@ -139,14 +150,10 @@ class Query(graphene.ObjectType):
             viewer=info.context.user,
             status=status.value if status else "",
             type=type or "",
-            first=50 if first is None else first,
+            first=DEFAULT_SIZE if first is None else first,
             after=after or "",
         )
-        edges = [{"node": job, "cursor": cursor} for job, cursor in zip(jobs, cursors, strict=True)]
-        return {
-            "edges": edges,
-            "page_info": {"has_next_page": has_next, "end_cursor": cursors[-1] if cursors else None},
-        }
+        return page_of(nodes=jobs, cursors=cursors, has_next=has_next, has_previous=bool(after))
 
     @staticmethod
     def resolve_job(root: Any, info: Any, id: str) -> JobModel:  # noqa: A002
@@ -162,7 +169,7 @@ def job_id_of(text: str) -> UUID:
 
 
 class StartJob(graphene.Mutation):
-    """Start a job; its type's schema (REST: GET /jobs/types) says what the input is."""
+    """Start a job; its type's schema (`jobTypes`) says what the input is."""
 
     class Arguments:
         type = graphene.String(required=True, description="The job type.")

@@ -24,7 +24,7 @@ from jobs.serializers import (
     JobSummarySerializer,
     JobTypeSerializer,
 )
-from jobs.services import cancel, get_job_type, list_job_types, start
+from jobs.services import cancel, get_job_type, list_startable_types, start
 
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
@@ -73,9 +73,7 @@ class JobTypeListView(APIView):
     @extend_schema(tags=["Jobs"], operation_id="list_job_types", responses={200: JobTypeSerializer(many=True)})
     def get(self, request: Request) -> Response:
         """List the job types that you may start, each with the JSON Schema of its input."""
-        types = [found for found in list_job_types() if found.permission]
-        allowed = [found for found in types if found.permission and found.permission().has_permission(request, self)]
-        return Response(JobTypeSerializer(allowed, many=True).data)
+        return Response(JobTypeSerializer(list_startable_types(request=request), many=True).data)
 
 
 class JobStartView(APIView):

@@ -240,8 +240,11 @@ def cost_of(
         elif isinstance(selection, FieldNode):
             definition = parent.fields.get(selection.name.value) if isinstance(parent, GraphQLObjectType) else None
             below = selection.selection_set
-            if below is None or definition is None:
+            if definition is None:
                 total += 1
+            elif below is None:
+                has_size = any(name in definition.args for name in SIZE_ARGUMENTS)
+                total += 1 + (size_of(selection, definition, variables) if has_size else 0)
             else:
                 inner = cost_of(below, get_named_type(definition.type), fragments, variables, known)
                 total += 1 + size_of(selection, definition, variables) * inner
@@ -252,12 +255,15 @@ def cost_of(
 
 def size_of(node: FieldNode, definition: Any, variables: dict[str, int]) -> int:
     """Tell how many times what is below a field may be there."""
+    sizes = []
     for argument in node.arguments:
         if argument.name.value in SIZE_ARGUMENTS:
             if isinstance(argument.value, IntValueNode):
-                return max(1, min(int(argument.value.value[:10]), 10_000))
-            if isinstance(argument.value, VariableNode):
-                return max(1, min(variables.get(argument.value.name.value, SIZE_WITHOUT_ARGUMENT), 10_000))
+                sizes.append(int(argument.value.value[:10]))
+            elif isinstance(argument.value, VariableNode) and argument.value.name.value in variables:
+                sizes.append(variables[argument.value.name.value])
+    if sizes:
+        return max(1, min(max(sizes), 10_000))
     if any(name in definition.args for name in SIZE_ARGUMENTS):
         return SIZE_WITHOUT_ARGUMENT
     kind = definition.type.of_type if is_non_null_type(definition.type) else definition.type

@@ -14,7 +14,8 @@ from audit.models import Entry
 from config.celery import app as celery
 from config.schema import schema
 from config.tests import audit_doors
-from config.tests.audit_doors import ADMINS, COMMANDS, MUTATIONS, ROUTES, TASKS, Door, Elsewhere, World
+from config.tests.audit_doors import ADMINS, COMMANDS, MUTATIONS, ROUTES, TASKS
+from config.tests.audit_world import Door, Elsewhere, World
 from jobs.services import JobRun, registry, run_job, start
 from notifications.tests.conftest import sendgrid, twilio  # noqa: F401
 

@@ -42,6 +42,12 @@ export type Query = {
   jobs: JobConnection;
   /** One job of yours; administrators see everyone's. */
   job: Job;
+  /** The kinds of job that you may start. */
+  jobTypes: Array<JobType>;
+  /** An election's census. */
+  census: Census;
+  /** The Merkle proof of a commitment; it tells whoever answers which one is asked for. */
+  censusProof: MerkleProof;
   /** Elections by pages. */
   elections: ElectionConnection;
   /** One election. */
@@ -101,6 +107,19 @@ export type QueryJobsArgs = {
 /** What may be read. */
 export type QueryJobArgs = {
   id: Scalars['ID']['input'];
+};
+
+
+/** What may be read. */
+export type QueryCensusArgs = {
+  id: Scalars['ID']['input'];
+};
+
+
+/** What may be read. */
+export type QueryCensusProofArgs = {
+  id: Scalars['ID']['input'];
+  commitment: Scalars['String']['input'];
 };
 
 
@@ -234,19 +253,19 @@ export type AdminMetrics = {
   indexer?: Maybe<Scalars['JSON']['output']>;
 };
 
-/** A page of jobs. */
+/** Job: a page of a list. */
 export type JobConnection = {
   __typename?: 'JobConnection';
-  /** The jobs with their places. */
+  /** What the page shows. */
   edges: Array<JobEdge>;
   /** What lies beyond. */
-  pageInfo: JobPageInfo;
+  pageInfo: PageInfo;
 };
 
-/** A job in a list. */
+/** Job: one in a list. */
 export type JobEdge = {
   __typename?: 'JobEdge';
-  /** The job. */
+  /** What stands there. */
   node: Job;
   /** Its place in the list. */
   cursor: Scalars['String']['output'];
@@ -319,27 +338,97 @@ export type JobProblem = {
 };
 
 /** What lies beyond a page. */
-export type JobPageInfo = {
-  __typename?: 'JobPageInfo';
-  /** There are more jobs after these. */
+export type PageInfo = {
+  __typename?: 'PageInfo';
+  /** There are more after these. */
   hasNextPage: Scalars['Boolean']['output'];
+  /** There are more before these. */
+  hasPreviousPage: Scalars['Boolean']['output'];
+  /** Give as `before` for the previous page, where a list takes it. */
+  startCursor?: Maybe<Scalars['String']['output']>;
   /** Give as `after` for the next page. */
   endCursor?: Maybe<Scalars['String']['output']>;
 };
 
-/** A page of elections. */
-export type ElectionConnection = {
-  __typename?: 'ElectionConnection';
-  /** The elections with their places. */
-  edges: Array<ElectionEdge>;
-  /** What lies beyond. */
-  pageInfo: ElectionPageInfo;
+/** A kind of job that you may start. */
+export type JobType = {
+  __typename?: 'JobType';
+  /** Give as `type` of `startJob`. */
+  name: Scalars['String']['output'];
+  /** What it does. */
+  description: Scalars['String']['output'];
+  /** The queue in which it waits. */
+  queue: Scalars['String']['output'];
+  /** JSON Schema of its input. */
+  inputSchema: Scalars['JSON']['output'];
+  /** Its input is kept encrypted and shown to nobody. */
+  isSecret: Scalars['Boolean']['output'];
+  /** How often it is tried. */
+  maxAttempts: Scalars['Int']['output'];
+  /** How long an attempt may take. */
+  softTimeLimitSeconds: Scalars['Int']['output'];
+  /** How much memory it may take; null: not limited. */
+  memoryLimitMb?: Maybe<Scalars['Int']['output']>;
+  /** How large its input may be. */
+  maxInputBytes: Scalars['Int']['output'];
 };
 
-/** An election in a list. */
+/** The census of a secret ballot; numbers of the proof system are decimal strings. */
+export type Census = {
+  __typename?: 'Census';
+  /** The election's id. */
+  election: Scalars['ID']['output'];
+  /** What registrations sign and proofs are bound to. */
+  scope: Scalars['String']['output'];
+  /** People may register now. */
+  isOpen: Scalars['Boolean']['output'];
+  /** The first block in which they may not; null: there is no registration. */
+  registrationEnds?: Maybe<Scalars['BigInt']['output']>;
+  /** How many are registered. */
+  size: Scalars['Int']['output'];
+  /** The Merkle tree's depth. */
+  depth: Scalars['Int']['output'];
+  /** The tree's root; final once registration has ended. */
+  root: Scalars['String']['output'];
+  /** The root that the contract holds. */
+  rootOnChain?: Maybe<Scalars['String']['output']>;
+  /** The commitments in the tree's order. */
+  commitments: Array<Scalars['String']['output']>;
+};
+
+
+/** The census of a secret ballot; numbers of the proof system are decimal strings. */
+export type CensusCommitmentsArgs = {
+  offset?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+};
+
+/** A proof that a commitment is in a census, as @semaphore-protocol/group makes it. */
+export type MerkleProof = {
+  __typename?: 'MerkleProof';
+  /** The root that it leads to. */
+  root: Scalars['String']['output'];
+  /** The commitment. */
+  leaf: Scalars['String']['output'];
+  /** merkleProofIndex: the path's bits. */
+  index: Scalars['Int']['output'];
+  /** The path, from the leaf. */
+  siblings: Array<Scalars['String']['output']>;
+};
+
+/** Election: a page of a list. */
+export type ElectionConnection = {
+  __typename?: 'ElectionConnection';
+  /** What the page shows. */
+  edges: Array<ElectionEdge>;
+  /** What lies beyond. */
+  pageInfo: PageInfo;
+};
+
+/** Election: one in a list. */
 export type ElectionEdge = {
   __typename?: 'ElectionEdge';
-  /** The election. */
+  /** What stands there. */
   node: Election;
   /** Its place in the list. */
   cursor: Scalars['String']['output'];
@@ -471,19 +560,6 @@ export type Fact = {
   finality: Finality;
 };
 
-/** What lies beyond a page. */
-export type ElectionPageInfo = {
-  __typename?: 'ElectionPageInfo';
-  /** There are more elections after these. */
-  hasNextPage: Scalars['Boolean']['output'];
-  /** There are more elections before these. */
-  hasPreviousPage: Scalars['Boolean']['output'];
-  /** Give as `before` for the previous page. */
-  startCursor?: Maybe<Scalars['String']['output']>;
-  /** Give as `after` for the next page. */
-  endCursor?: Maybe<Scalars['String']['output']>;
-};
-
 /** How elections are ordered. */
 export type ElectionOrdering =
   /** Created last, first. */
@@ -532,6 +608,10 @@ export type Mutation = {
   startJob: StartJob;
   /** Cancel a job. */
   cancelJob: CancelJob;
+  /** Register an identity for an election. */
+  registerVoter: RegisterVoter;
+  /** End the registration for an election. */
+  closeCensus: CloseCensus;
   /** Ask the chain for a new election. */
   createElection: CreateElection;
   /** Ask the chain to cancel an election. */
@@ -574,6 +654,20 @@ export type MutationStartJobArgs = {
 /** What may be changed. */
 export type MutationCancelJobArgs = {
   id: Scalars['ID']['input'];
+};
+
+
+/** What may be changed. */
+export type MutationRegisterVoterArgs = {
+  id: Scalars['ID']['input'];
+  input: Registration;
+};
+
+
+/** What may be changed. */
+export type MutationCloseCensusArgs = {
+  id: Scalars['ID']['input'];
+  idempotencyKey?: InputMaybe<Scalars['String']['input']>;
 };
 
 
@@ -627,7 +721,7 @@ export type SetRole = {
   user: User;
 };
 
-/** Start a job; its type's schema (REST: GET /jobs/types) says what the input is. */
+/** Start a job; its type's schema (`jobTypes`) says what the input is. */
 export type StartJob = {
   __typename?: 'StartJob';
   /** The job, queued. */
@@ -641,13 +735,38 @@ export type CancelJob = {
   job: Job;
 };
 
-/** Ask the chain for a new election; it appears once the transaction is mined and indexed. */
-export type CreateElection = {
-  __typename?: 'CreateElection';
+/** Register an identity for an election, once for each person who signed in with an eID. */
+export type RegisterVoter = {
+  __typename?: 'RegisterVoter';
+  /** Its place in the tree. */
+  index: Scalars['Int']['output'];
+  /** Its commitment, decimal. */
+  commitment: Scalars['String']['output'];
+  /** How many are registered now. */
+  size: Scalars['Int']['output'];
+};
+
+/** A Semaphore identity, and the proof that it is the caller's. */
+export type Registration = {
+  /** A point, two decimal numbers. */
+  publicKey: Array<Scalars['String']['input']>;
+  /** Made with the identity's key over the election's scope. */
+  signature: IdentitySignature;
+};
+
+/** An EdDSA signature on BabyJubJub. */
+export type IdentitySignature = {
+  /** A point, two decimal numbers. */
+  r8: Array<Scalars['String']['input']>;
+  /** A decimal number. */
+  s: Scalars['String']['input'];
+};
+
+/** End registration now and set the census root on chain; otherwise it ends some blocks before the start. */
+export type CloseCensus = {
+  __typename?: 'CloseCensus';
   /** The job that sends the transaction. */
   job: StartedJob;
-  /** SHA-256 of the metadata's canonical JSON. */
-  metadataHash: Scalars['String']['output'];
 };
 
 /** A job that was started; the `job` query tells how it goes. */
@@ -657,6 +776,15 @@ export type StartedJob = {
   jobId: Scalars['ID']['output'];
   /** Where it stands. */
   status: Scalars['String']['output'];
+};
+
+/** Ask the chain for a new election; it appears once the transaction is mined and indexed. */
+export type CreateElection = {
+  __typename?: 'CreateElection';
+  /** The job that sends the transaction. */
+  job: StartedJob;
+  /** SHA-256 of the metadata's canonical JSON. */
+  metadataHash: Scalars['String']['output'];
 };
 
 /** An election to be created on chain. */

@@ -158,6 +158,23 @@ class BringElectionMetadata(TypedDict):
     typename__: NotRequired[Literal['BringElectionMetadata']]
 
 
+class Census(TypedDict):
+    """
+    The census of a secret ballot; numbers of the proof system are decimal strings.
+    """
+
+    commitments: list[String]
+    depth: Int
+    election: ID
+    isOpen: Boolean
+    registrationEnds: NotRequired[BigInt | None]
+    root: String
+    rootOnChain: NotRequired[String | None]
+    scope: String
+    size: Int
+    typename__: NotRequired[Literal['Census']]
+
+
 class DeleteUser(TypedDict):
     """
     Delete a user: sign-ins end, the e-mail is free again, the audit trail stays.
@@ -178,18 +195,6 @@ class ElectionMetadata(TypedDict):
     typename__: NotRequired[Literal['ElectionMetadata']]
 
 
-class ElectionPageInfo(TypedDict):
-    """
-    What lies beyond a page.
-    """
-
-    endCursor: NotRequired[String | None]
-    hasNextPage: Boolean
-    hasPreviousPage: Boolean
-    startCursor: NotRequired[String | None]
-    typename__: NotRequired[Literal['ElectionPageInfo']]
-
-
 class Fact(TypedDict):
     """
     Where on the chain a fact stands.
@@ -202,16 +207,6 @@ class Fact(TypedDict):
     logIndex: Int
     txHash: String
     typename__: NotRequired[Literal['Fact']]
-
-
-class JobPageInfo(TypedDict):
-    """
-    What lies beyond a page.
-    """
-
-    endCursor: NotRequired[String | None]
-    hasNextPage: Boolean
-    typename__: NotRequired[Literal['JobPageInfo']]
 
 
 class JobProblem(TypedDict):
@@ -235,6 +230,35 @@ class JobProgress(TypedDict):
     typename__: NotRequired[Literal['JobProgress']]
 
 
+class JobType(TypedDict):
+    """
+    A kind of job that you may start.
+    """
+
+    description: String
+    inputSchema: JSON
+    isSecret: Boolean
+    maxAttempts: Int
+    maxInputBytes: Int
+    memoryLimitMb: NotRequired[Int | None]
+    name: String
+    queue: String
+    softTimeLimitSeconds: Int
+    typename__: NotRequired[Literal['JobType']]
+
+
+class MerkleProof(TypedDict):
+    """
+    A proof that a commitment is in a census, as @semaphore-protocol/group makes it.
+    """
+
+    index: Int
+    leaf: String
+    root: String
+    siblings: list[String]
+    typename__: NotRequired[Literal['MerkleProof']]
+
+
 class OptionTally(TypedDict):
     """
     The votes of one option.
@@ -244,6 +268,29 @@ class OptionTally(TypedDict):
     option: Int
     votes: BigInt
     typename__: NotRequired[Literal['OptionTally']]
+
+
+class PageInfo(TypedDict):
+    """
+    What lies beyond a page.
+    """
+
+    endCursor: NotRequired[String | None]
+    hasNextPage: Boolean
+    hasPreviousPage: Boolean
+    startCursor: NotRequired[String | None]
+    typename__: NotRequired[Literal['PageInfo']]
+
+
+class RegisterVoter(TypedDict):
+    """
+    Register an identity for an election, once for each person who signed in with an eID.
+    """
+
+    commitment: String
+    index: Int
+    size: Int
+    typename__: NotRequired[Literal['RegisterVoter']]
 
 
 class StartedJob(TypedDict):
@@ -303,6 +350,16 @@ class UserPage(TypedDict):
     typename__: NotRequired[Literal['UserPage']]
 
 
+class IdentitySignature(TypedDict):
+    """
+    An EdDSA signature on BabyJubJub.
+    """
+
+    r8: list[String]
+    s: String
+    typename__: NotRequired[Literal['IdentitySignature']]
+
+
 class NewElectionMetadata(TypedDict):
     """
     What the election is about.
@@ -314,6 +371,16 @@ class NewElectionMetadata(TypedDict):
     typename__: NotRequired[Literal['NewElectionMetadata']]
 
 
+class Registration(TypedDict):
+    """
+    A Semaphore identity, and the proof that it is the caller's.
+    """
+
+    publicKey: list[String]
+    signature: IdentitySignature
+    typename__: NotRequired[Literal['Registration']]
+
+
 class CancelElection(TypedDict):
     """
     Ask the chain to cancel an election.
@@ -321,6 +388,15 @@ class CancelElection(TypedDict):
 
     job: StartedJob
     typename__: NotRequired[Literal['CancelElection']]
+
+
+class CloseCensus(TypedDict):
+    """
+    End registration now and set the census root on chain; otherwise it ends some blocks before the start.
+    """
+
+    job: StartedJob
+    typename__: NotRequired[Literal['CloseCensus']]
 
 
 class CreateElection(TypedDict):
@@ -389,7 +465,7 @@ class Job(TypedDict):
 
 class JobEdge(TypedDict):
     """
-    A job in a list.
+    Job: one in a list.
     """
 
     cursor: String
@@ -408,7 +484,7 @@ class SetRole(TypedDict):
 
 class StartJob(TypedDict):
     """
-    Start a job; its type's schema (REST: GET /jobs/types) says what the input is.
+    Start a job; its type's schema (`jobTypes`) says what the input is.
     """
 
     job: Job
@@ -464,7 +540,7 @@ class Election(TypedDict):
 
 class ElectionEdge(TypedDict):
     """
-    An election in a list.
+    Election: one in a list.
     """
 
     cursor: String
@@ -474,19 +550,19 @@ class ElectionEdge(TypedDict):
 
 class JobConnection(TypedDict):
     """
-    A page of jobs.
+    Job: a page of a list.
     """
 
     edges: list[JobEdge]
-    pageInfo: JobPageInfo
+    pageInfo: PageInfo
     typename__: NotRequired[Literal['JobConnection']]
 
 
 class ElectionConnection(TypedDict):
     """
-    A page of elections.
+    Election: a page of a list.
     """
 
     edges: list[ElectionEdge]
-    pageInfo: ElectionPageInfo
+    pageInfo: PageInfo
     typename__: NotRequired[Literal['ElectionConnection']]

@@ -3,6 +3,8 @@
 import hashlib
 import hmac
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -11,7 +13,7 @@ from django.utils import timezone
 from accounts.models import Identity, User
 from accounts.services import actor_of
 from audit.services import record
-from elections.census_selectors import read_nodes
+from elections.census_selectors import get_census, get_depth, read_nodes
 from elections.exceptions import (
     AlreadyRegistered,
     CensusEmpty,
@@ -58,6 +60,36 @@ def is_registration_open(*, election: Election, census: Census, head: ChainHead 
 
 def registration_end_block(election: Election) -> int:
     return max(int(election.start_block) - settings.ELECTIONS_CENSUS_CLOSING_BLOCKS, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class CensusState:
+    """An election's census, and whether people may register in it now."""
+
+    election: Election
+    census: Census
+    is_open: bool
+
+    def figures(self) -> dict[str, Any]:
+        """Write down everything but the members."""
+        election, census = self.election, self.census
+        return {
+            "election": election.public_id,
+            "scope": scope_of(election),
+            "is_open": self.is_open,
+            "registration_ends": registration_end_block(election) if election.verifier else None,
+            "size": census.size,
+            "depth": get_depth(census=census),
+            "root": int(census.root),
+            "root_on_chain": None if election.census_root is None else int(election.census_root),
+        }
+
+
+def read_census(*, public_id: str) -> CensusState:
+    """Read the state of an election's census."""
+    election = get_election(public_id=public_id)
+    census = get_census(election=election)
+    return CensusState(election, census, is_registration_open(election=election, census=census, head=election.head))
 
 
 def subject_digest_of(*, user: User, election: Election) -> str:

@@ -83,3 +83,9 @@ def get_job_type(name: str) -> JobType:
 def list_job_types() -> list[JobType]:
     """List the types by name."""
     return [registered[name] for name in sorted(registered)]
+
+
+def list_startable_types(*, request: Any) -> list[JobType]:
+    """List the types that a request's caller may start, by name."""
+    startable = [(found, found.permission()) for found in list_job_types() if found.permission is not None]
+    return [found for found, permission in startable if permission.has_permission(request, None)]  # type: ignore[arg-type]

@@ -1,8 +1,10 @@
-"""Asks `/graphql` in tests."""
+"""GraphQL's tests, and how they ask `/graphql`."""
 
 import json
 import re
 from typing import Any
+
+from config.graphql.plans import persisted_documents
 
 
 def ask(
@@ -31,3 +33,18 @@ def snake(value: Any) -> Any:
     if isinstance(value, dict):
         return {re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower(): snake(inner) for name, inner in value.items()}
     return [snake(inner) for inner in value] if isinstance(value, list) else value
+
+
+def lower_enums(value: Any) -> Any:
+    """Write enum values as REST does."""
+    if isinstance(value, dict):
+        return {
+            name: inner.lower() if name in {"status", "finality", "role"} else lower_enums(inner)
+            for name, inner in value.items()
+        }
+    return [lower_enums(inner) for inner in value] if isinstance(value, list) else value
+
+
+def persisted(name: str) -> str:
+    """Return the text of a persisted query."""
+    return next(text for text in persisted_documents().values() if text.startswith(f"query {name}("))

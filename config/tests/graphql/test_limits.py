@@ -193,7 +193,7 @@ def test_a_slow_query_is_cut_off(client, settings, monkeypatch):
             cursor.execute("SELECT pg_sleep(20)")
 
     settings.GRAPHQL_TIMEOUT_SECONDS = 0.3
-    monkeypatch.setattr("elections.schema.get_election", slow)
+    monkeypatch.setattr("elections.schema.queries.get_election", slow)
     started = time.monotonic()
     response = ask(client, '{ election(id: "31337-5fbdb231-77") { title } }')
     assert time.monotonic() - started < 15
@@ -205,7 +205,7 @@ def test_nothing_internal_leaks(client, monkeypatch):
     def broken(**given):
         raise RuntimeError("password=hunter2")
 
-    monkeypatch.setattr("elections.schema.get_election", broken)
+    monkeypatch.setattr("elections.schema.queries.get_election", broken)
     response = ask(client, '{ election(id: "31337-5fbdb231-78") { title } }')
     assert "hunter2" not in response.content.decode()
     assert codes_of(response) == [("internal_error", 500)]
