@@ -4,9 +4,9 @@ import functools
 from pathlib import Path
 from typing import Any
 
+import eth_abi
 import orjson
-
-from chain.evm import eth_abi, keccak
+from eth_utils import keccak
 
 ARTIFACTS = Path(__file__).parent / "contracts" / "artifacts"
 

@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import eth_abi
+from eth_utils import to_checksum_address
+
 from chain.abi import topic0, type_of
-from chain.evm import eth_abi, to_checksum_address
 from chain.exceptions import DecodingFailed
 
 Decode = Callable[[Sequence[str], str], tuple[Any, ...]]

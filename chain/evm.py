@@ -1,24 +1,40 @@
-"""Imports web3 and its relatives in one place, and puts back the interpreter settings that they change."""
+"""Loads eth-account and web3 only where they are needed, and puts back the interpreter setting that they change."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-_recursion_limit = sys.getrecursionlimit()
-
-import eth_abi  # noqa: E402
-from eth_account import Account  # noqa: E402
-from eth_utils import keccak, to_checksum_address  # noqa: E402
-
-# py_ecc, which eth-account loads, raises the limit to 100,000: deeply nested JSON from a client would then overflow
-# the C stack and end the process instead of raising RecursionError.
-sys.setrecursionlimit(_recursion_limit)
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
 
 
-def websocket_client(url: str) -> "object":
-    """Return web3's client over a WebSocket; web3 itself is loaded only where heads are listened for."""
-    from web3 import AsyncWeb3, WebSocketProvider
+@contextmanager
+def keeping_recursion_limit() -> Iterator[None]:
+    """Keep the recursion limit while something is imported.
 
-    sys.setrecursionlimit(_recursion_limit)
+    py_ecc, which eth-account and web3 load, raises it to 100,000: deeply nested JSON from a client would then overflow
+    the C stack and end the process instead of raising RecursionError.
+    """
+    limit = sys.getrecursionlimit()
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def account_from(private_key: str | bytes) -> "LocalAccount":
+    """Return the account that a private key signs for. Loading eth-account takes half a second: only senders pay it."""
+    with keeping_recursion_limit():
+        from eth_account import Account
+
+    account: LocalAccount = Account.from_key(private_key)
+    return account
+
+
+def websocket_client(url: str) -> Any:
+    """Return web3's client over a WebSocket."""
+    with keeping_recursion_limit():
+        from web3 import AsyncWeb3, WebSocketProvider
+
     return AsyncWeb3(WebSocketProvider(url, max_connection_retries=1, request_timeout=10))
-
-
-__all__ = ["Account", "eth_abi", "keccak", "to_checksum_address", "websocket_client"]

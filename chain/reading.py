@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chain.evm import keccak
+from eth_utils import keccak
+
 from chain.exceptions import BlockNotFound, CallRefused, NodeError, NodeUntrustworthy
 from chain.nodes import Node, Nodes
 

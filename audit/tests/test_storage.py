@@ -6,7 +6,8 @@ from botocore.stub import ANY, Stubber
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.base import ContentFile
 
-from audit.storage import LockedBucket, WriteOnce, WriteOnceFolder
+from audit.buckets import LockedBucket
+from audit.storage import WriteOnce, WriteOnceFolder
 
 
 def test_a_file_is_written_once_and_read_only(tmp_path):

@@ -12,10 +12,11 @@ from typing import Any
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections
+from eth_utils import keccak, to_checksum_address
 from rest_framework.exceptions import APIException
 
 from chain.abi import artifact, decode_result, encode_call
-from chain.evm import Account, keccak, to_checksum_address
+from chain.evm import account_from
 from chain.exceptions import ConfigurationRefused, NodeError
 from chain.nodes import Node
 from chain.services.deployment import is_deployed, read_deployment
@@ -242,7 +243,7 @@ class Demo:
 
 def account_of(voter: int) -> Any:
     """Return the account of a voter of an open ballot: a key that everybody can compute, worthless elsewhere."""
-    return Account.from_key(keccak(text=f"psephos demo voter {voter}"))
+    return account_from(keccak(text=f"psephos demo voter {voter}"))
 
 
 def identity_of(number: int) -> VoterIdentity:

@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 
 from chain.abi import encode_deployment, has_artifact
-from chain.evm import Account
+from chain.evm import account_from
 from chain.exceptions import ConfigurationRefused, NodeError, TransactionFailed
 from chain.nodes import Node
 
@@ -41,7 +41,7 @@ def deploy_contracts(*, node: Node, sender_key: str, path: str | Path | None = N
     """Deploy every contract that has an artifact, and write the address book when a path is given."""
     if not sender_key:
         raise ConfigurationRefused("CHAIN_SENDER_KEY is not set: there is no account to deploy with")
-    account = Account.from_key(sender_key)
+    account = account_from(sender_key)
     chain_id = int(node.call("eth_chainId"), 16)
     book: dict[str, Any] = {
         "chain_id": chain_id,

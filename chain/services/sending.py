@@ -17,7 +17,7 @@ from django.utils import timezone
 from audit.services import record
 from chain import metrics
 from chain.abi import artifact, encode_call, error_name
-from chain.evm import Account
+from chain.evm import account_from
 from chain.exceptions import (
     BlockNotFound,
     CallRefused,
@@ -51,7 +51,7 @@ def sender_account() -> Any:
     """Return the account that signs; raises SenderNotConfigured."""
     if not settings.CHAIN_SENDER_KEY:
         raise SenderNotConfigured
-    return Account.from_key(settings.CHAIN_SENDER_KEY)
+    return account_from(settings.CHAIN_SENDER_KEY)
 
 
 def manager_address(contract: str | None = None) -> str:

@@ -3,12 +3,14 @@
 import time
 from typing import Any
 
-from eth_account import Account
-
 from chain.abi import artifact, encode_call, encode_deployment
+from chain.evm import keeping_recursion_limit
 from chain.nodes import Node
 
 MNEMONIC = "test test test test test test test test test test test junk"
+with keeping_recursion_limit():
+    from eth_account import Account
+
 Account.enable_unaudited_hdwallet_features()
 ACCOUNTS = [Account.from_mnemonic(MNEMONIC, account_path=f"m/44'/60'/0'/0/{index}") for index in range(10)]
 OWNER = ACCOUNTS[0]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import eth_abi
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +10,6 @@ from web3 import Web3
 
 from chain.abi import artifact, topic0, type_of
 from chain.decoding import generate
-from chain.evm import eth_abi
 from chain.exceptions import ConfigurationRefused, DecodingFailed
 from chain.profiles import profiles
 from chain.services import Configured, configured_contracts

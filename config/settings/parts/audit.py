@@ -50,7 +50,7 @@ AUDIT_EXPORT_ENDPOINT_URL: str = env.str("AUDIT_EXPORT_ENDPOINT_URL", "", valida
 AUDIT_EXPORT_RETENTION_DAYS: int = env.int("AUDIT_EXPORT_RETENTION_DAYS", 3650)
 AUDIT_EXPORT_STORAGE: dict[str, Any] = (
     {
-        "BACKEND": "audit.storage.LockedBucket",
+        "BACKEND": "audit.buckets.LockedBucket",
         "OPTIONS": {
             "bucket_name": AUDIT_EXPORT_BUCKET,
             "endpoint_url": AUDIT_EXPORT_ENDPOINT_URL or None,
