@@ -51,6 +51,14 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.pop("DJANGO_SETTINGS_MODULE", None)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse to run when pytest-xdist tears apart tests that build on each other."""
+    torn = [item for item in items if WORKER and item.get_closest_marker("xdist_group") and "@" not in item.nodeid]
+    if torn:
+        raise pytest.UsageError(f"this pytest-xdist keeps no groups together: {torn[0].nodeid}")
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     if WORKER:
         return

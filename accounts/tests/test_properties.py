@@ -44,6 +44,7 @@ def decoded(token):
     return [base64url_decode(part + "=" * (-len(part) % 4)) for part in token.split(".")]
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(st.data())
 def test_a_token_with_any_bit_changed_is_refused(data):
@@ -66,6 +67,7 @@ def test_whatever_is_no_token_is_refused(token):
         read_access_token(token)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.text(max_size=3), st.integers())))
 def test_a_doubled_member_is_always_refused(pairs):
     names = [name for name, _ in pairs]

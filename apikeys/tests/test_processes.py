@@ -83,6 +83,7 @@ for line in sys.stdin:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_a_revoked_key_is_refused_within_a_second_by_every_process():
     import os

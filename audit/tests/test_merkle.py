@@ -36,6 +36,7 @@ def test_the_root_is_what_pymerkle_computes(other, size):
     assert merkle.root_hash(size, read) == other.get_root(size)
 
 
+@pytest.mark.slow
 @given(data=st.data(), size=sizes)
 @settings(max_examples=80, deadline=None)
 def test_an_inclusion_proof_convinces_pymerkle_and_us_of_this_leaf_alone(other, data, size):

@@ -39,6 +39,7 @@ def test_a_checkpoint_opens_with_its_key(size, root):
         open_checkpoint(note, [])
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_no_changed_byte_of_a_checkpoint_opens(data):
     note = KEY.sign_checkpoint(7, ROOT)

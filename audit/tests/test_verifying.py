@@ -269,6 +269,7 @@ def test_exports_join_and_agree_with_the_database(exports):
     assert (report.exit_code, report.counts["exports"]) == (0, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["entries.jsonl", "checkpoint", "checkpoint.previous", "manifest.json", "tile/0/001", "tile/1/000.p/2"]
 )

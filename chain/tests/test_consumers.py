@@ -77,6 +77,7 @@ async def test_a_socket_gets_the_current_head_and_each_new_one() -> None:
     await client.disconnect()
 
 
+@pytest.mark.slow
 async def test_the_lag_of_a_head_is_counted_and_that_of_a_repeat_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     lags: list[float] = []
     monkeypatch.setattr(ChainConsumer, "note_lag", lambda self, observed_at: lags.append(observed_at))
@@ -110,6 +111,7 @@ async def test_a_lost_subscription_loses_no_head(settings: Any) -> None:
     await client.disconnect()
 
 
+@pytest.mark.slow
 async def test_a_silent_chain_is_repeated_within_three_seconds() -> None:
     await say(block(7))
     client = await connected()

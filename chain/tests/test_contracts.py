@@ -133,6 +133,7 @@ def test_a_census_root_is_set_once_and_before_the_start(ground: Ground) -> None:
     assert refusal(ground, "vote", late, 0) == "ProofRequired"
 
 
+@pytest.mark.slow
 def test_a_real_proof_counts_once_for_its_election_and_choice_alone(ground: Ground) -> None:
     verifier = ground.deploy("SemaphoreVerifier")
     election_id = ground.create_election(start_in=6, verifier=verifier)
@@ -167,6 +168,7 @@ def test_ownership_is_handed_over_in_two_steps(ground: Ground) -> None:
     assert refusal(ground, "createElection", *creation(ground)) == "OwnableUnauthorizedAccount"
 
 
+@pytest.mark.slow
 def test_artifacts_are_what_the_sources_compile_to() -> None:
     check = subprocess.run(
         ["node", "chain/contracts/compile.mjs", "--check"], cwd=ROOT, capture_output=True, text=True, timeout=120

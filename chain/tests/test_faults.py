@@ -173,6 +173,7 @@ def run(ground: Ground, make_indexer: Any, index_once: Any, seed: int, acts: int
     return proxy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_liar_leaves_no_wrong_row(ground: Ground, make_indexer: Any, index_once: Any, seed: int) -> None:
     proxy = run(ground, make_indexer, index_once, seed, acts=40)
@@ -191,6 +192,7 @@ def test_each_fault_alone(ground: Ground, make_indexer: Any, index_once: Any, fa
     run(ground, make_indexer, index_once, 5, acts=15, faults=[fault], rate=0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [4])
 def test_an_honest_node_with_reorgs(ground: Ground, make_indexer: Any, index_once: Any, seed: int) -> None:
     run(ground, make_indexer, index_once, seed, acts=60, rate=0.0)

@@ -93,6 +93,7 @@ def encode_log(entry: dict[str, Any], values: list[Any]) -> dict[str, Any]:
     return {"topics": topics, "data": "0x" + eth_abi.encode(data_kinds, data_values).hex()}
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_decoders_equal_process_log_on_random_events(data: st.DataObject) -> None:
     name, entry = data.draw(st.sampled_from(ENTRIES))

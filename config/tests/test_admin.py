@@ -45,6 +45,7 @@ def test_only_what_people_decide_can_be_edited():
             assert not any([*allowed, found.has_delete_permission(request)]), model._meta.label
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 @pytest.mark.parametrize("role", ["viewer", "admin"])
 def test_every_list_opens(client, role):

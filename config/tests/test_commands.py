@@ -65,6 +65,7 @@ def test_healthcheck_refuses_a_node_of_another_chain(settings, anvil):
     assert not part.is_up
 
 
+@pytest.mark.slow
 def test_healthcheck_finds_no_worker():
     assert health.run_check("workers").error == "no worker answers"
 
@@ -94,6 +95,7 @@ def test_healthcheck_waits_until_all_is_well(monkeypatch):
     assert call("healthcheck", "--only", "workers", "--wait", "30")[0] == 0
 
 
+@pytest.mark.slow
 def test_healthcheck_refuses_a_part_that_there_is_not():
     done = run_script("healthcheck", "--only", "moon")
     assert done.returncode != 0
@@ -155,6 +157,7 @@ def test_backend_admin_takes_hyphens(typed, meant):
     assert backend_admin.to_command(typed) == meant
 
 
+@pytest.mark.slow
 def test_backend_admin_lists_every_command_with_its_help():
     done = run_script()
     assert done.returncode == 0
@@ -164,12 +167,14 @@ def test_backend_admin_lists_every_command_with_its_help():
     assert " object at 0x" not in done.stdout
 
 
+@pytest.mark.slow
 def test_backend_admin_knows_no_other_command():
     done = run_script("make-coffee")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_every_command_of_ours_has_help():
     done = run_script("healthcheck", "--help")
     assert done.returncode == 0

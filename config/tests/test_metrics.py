@@ -117,6 +117,7 @@ Counter("psephos_test_total", "Test").inc(int(sys.argv[1]))
 """
 
 
+@pytest.mark.slow
 def test_several_processes_add_up(tmp_path):
     environment = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PATH": ""}
     for amount in (3, 4):

@@ -81,6 +81,7 @@ def test_env_example_names_each_setting_once():
     assert sorted(names) == sorted(set(names))
 
 
+@pytest.mark.slow
 def test_a_malformed_setting_is_refused_by_one_line_that_names_it():
     cases = {read.name: value for read in environment_reads() if (value := malformed(read)) is not None}
     assert {"DATABASE_URL", "DATABASE_POOL_SIZE", "LOG_LEVEL", "REDIS_URL"} <= set(cases)
@@ -92,6 +93,7 @@ def test_a_malformed_setting_is_refused_by_one_line_that_names_it():
         assert name in said
 
 
+@pytest.mark.slow
 def test_production_starts_with_its_secrets_and_refuses_without():
     whole = production_environment()
     required = [name for name in whole if name != "DJANGO_SETTINGS_MODULE"]
@@ -120,6 +122,7 @@ def test_a_secret_can_come_from_a_file(tmp_path):
     assert status == 0, said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["manage.py", "check"], ["-m", "celery", "-A", "config", "report"]])
 def test_every_entry_point_says_one_line(command):
     done = subprocess.run(

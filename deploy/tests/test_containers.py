@@ -196,6 +196,7 @@ def compose_client():
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(compose_client() is None, reason="there is no compose client (Debian: docker-compose)")
 def test_compose_accepts_its_file(tmp_path):
     for name in ("docker-compose.yml", "deploy"):
@@ -211,6 +212,7 @@ def test_compose_accepts_its_file(tmp_path):
     assert checked.returncode == 0, checked.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed (Debian: prometheus)")
 def test_promtool_accepts_configuration_rules_and_their_tests():
     for arguments in (
@@ -315,6 +317,7 @@ SPECS = {
 }
 
 
+@pytest.mark.slow
 def test_kubernetes_documents_have_the_shape_of_their_kind():
     kinds = set()
     for file, document in kubernetes_documents():

@@ -142,6 +142,7 @@ def test_each_kind_of_change_reaches_readers(client: Client) -> None:
     assert client.get("/elections").json()["results"] == []
 
 
+@pytest.mark.slow
 def test_a_thousand_query_strings_are_refused_and_keep_nothing(client: Client) -> None:
     make.election(1)
     client.get("/elections")

@@ -288,6 +288,7 @@ def test_the_schema_error_of_a_secret_input_does_not_repeat_it(client):
     assert b"hush" not in response.content
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_a_broker_that_is_down_keeps_the_job_for_later(
     client, citizen_type, settings, django_capture_on_commit_callbacks

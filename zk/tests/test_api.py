@@ -315,6 +315,7 @@ def test_an_unsatisfying_witness_fails_the_job_and_names_the_constraint(client, 
     assert "Voice" in problem["detail"]
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_a_hundred_equal_requests_at_once_make_one_proof(monkeypatch):
     user = UserFactory()

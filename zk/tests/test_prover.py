@@ -61,6 +61,7 @@ def test_it_stays_warm_between_proofs(prover, files):
     assert first.public_signals == second.public_signals
 
 
+@pytest.mark.slow
 def test_a_killed_prover_fails_this_request_and_serves_the_next(prover, files):
     prover.load(files)
     pid = prover.process.pid
@@ -74,6 +75,7 @@ def test_a_killed_prover_fails_this_request_and_serves_the_next(prover, files):
     assert is_gone(pid)
 
 
+@pytest.mark.slow
 def test_a_late_prover_is_ended_and_replaced(prover, files):
     prover.load(files)
     pid = prover.process.pid
@@ -84,6 +86,7 @@ def test_a_late_prover_is_ended_and_replaced(prover, files):
     assert prover.prove(files, inputs(), timeout_seconds=60).public_signals
 
 
+@pytest.mark.slow
 def test_an_interrupted_caller_does_not_leave_its_answer_to_the_next(prover, files, monkeypatch):
     prover.load(files)
 
@@ -130,6 +133,7 @@ def test_an_altered_file_is_refused(prover, files, kind, tmp_path):
     assert hashlib.sha256(content).hexdigest() != getattr(files, kind)["sha256"]
 
 
+@pytest.mark.slow
 def test_the_prover_ends_soon_after_a_killed_parent():
     program = """
         import os, sys, time
@@ -161,6 +165,7 @@ def test_secrets_do_not_appear_in_the_process_list(prover, files):
     assert b"SECRET_KEY" not in line
 
 
+@pytest.mark.slow
 def test_the_fallback_gives_the_same_answers(files, settings):
     prover = SnarkjsProver(node_modules=Path(settings.ZK_NODE_MODULES))
     made = prover.prove(files, inputs(), timeout_seconds=120)

@@ -44,6 +44,7 @@ def dice():
     return random.Random(11)
 
 
+@pytest.mark.slow
 def test_poseidon_equals_circomlibjs(dice):
     inputs = [[dice.randrange(FIELD_MODULUS) for _ in range(size)] for size in range(1, 13) for _ in range(5)]
     inputs += [[0], [FIELD_MODULUS - 1] * 2, [0] * 12]
@@ -57,6 +58,7 @@ def test_poseidon_refuses_what_is_no_field_element(number):
         poseidon([number, 1])
 
 
+@pytest.mark.slow
 def test_lean_imt_equals_zk_kit_on_random_trees(dice):
     sizes = [*range(1, 18), 31, 32, 33, dice.randrange(40, 80)]
     trees = [[dice.randrange(FIELD_MODULUS) for _ in range(size)] for size in sizes]
@@ -73,6 +75,7 @@ def test_lean_imt_equals_zk_kit_on_random_trees(dice):
             assert (ours.index, [str(node) for node in ours.siblings]) == (proof["index"], proof["siblings"])
 
 
+@pytest.mark.slow
 def test_eddsa_verifies_what_circomlibjs_signs(dice):
     keys = [{"key": dice.randbytes(32).hex(), "message": str(dice.randrange(FIELD_MODULUS))} for _ in range(5)]
     for key, theirs in zip(keys, ask_oracle(op="eddsa", keys=keys), strict=True):
@@ -134,6 +137,7 @@ def test_calldata_equals_snarkjs_export():
     assert numbers([a, b, c, signals]) == numbers([ours["a"], ours["b"], ours["c"], ours["input"]])
 
 
+@pytest.mark.slow
 def test_semaphores_libraries_and_we_accept_each_other(dice):
     [theirs] = ask_voter({"op": "identity", "private_key": "a voter of long standing"})
     ours = VoterIdentity(int(theirs["secret"]))

@@ -49,6 +49,7 @@ def test_the_manifest_describes_what_is_served():
         assert entry["beacon"] == DEVELOPMENT_BEACON
 
 
+@pytest.mark.slow
 def test_voice_compiles_to_the_committed_files():
     with compiled("voice") as build:
         assert build.r1cs_sha256 == find_circuit("voice").r1cs_sha256
@@ -115,6 +116,7 @@ def test_a_missing_file_is_said(copied):
         unpack(artifact)
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_found(copied, capsys):
     with pytest.raises(CommandError):
         call_command("zk_verify_setup", "--circuit", "voice")

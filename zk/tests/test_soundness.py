@@ -169,6 +169,7 @@ def test_a_proof_for_one_circuit_is_none_for_another(node):
     assert not is_accepted(node, node.deploy("SemaphoreVerifier"), "eligibility", proof, [*signals, "1"])
 
 
+@pytest.mark.slow
 def test_a_ballot_left_out_doubled_or_altered_changes_the_chain():
     inputs = circuit_inputs("batch_tally", seed=3)
     published = [
