@@ -21,7 +21,13 @@ from zk.prover.base import ProofFiles
 
 FILE_KINDS = ("wasm", "zkey", "vkey")
 COMMITTED = Path(__file__).resolve().parent / "artifacts"
-DOWNLOAD_NAMES = {"wasm": "circuit.wasm", "zkey": "circuit.zkey", "vkey": "verification_key.json"}
+DOWNLOAD_NAMES = {
+    "wasm": "circuit.wasm",
+    "zkey": "circuit.zkey",
+    "vkey": "verification_key.json",
+    # For those who check a key (`snarkjs zkey verify`); no prover needs it.
+    "r1cs": "circuit.r1cs",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ class FilesSerializer(serializers.Serializer):
     wasm = DownloadSerializer()
     zkey = DownloadSerializer()
     vkey = DownloadSerializer()
+    r1cs = DownloadSerializer(required=False)
 
 
 class CircuitSerializer(serializers.Serializer):

@@ -1,10 +1,19 @@
 """REST API of proofs."""
 
+import re
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
-from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseNotModified
+from django.http import (
+    FileResponse,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseNotModified,
+    StreamingHttpResponse,
+)
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
@@ -24,6 +33,14 @@ from zk.services import ProofState, describe_made, get_proof, request_proof, ver
 
 VERSION = OpenApiParameter("version", int, description="An older version of the circuit; by default the newest")
 FORMAT = OpenApiParameter("format", str, enum=["snarkjs", "calldata"], description="calldata: what the contract takes")
+# A voter's app stands on an origin of its own. These answers are the same for everybody, and take no credentials.
+OPEN = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "ETag, Content-Range, Accept-Ranges",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+}
+RANGE = re.compile(r"bytes=(?=\d*-\d|\d)(?P<first>\d{0,15})-(?P<last>\d{0,15})", re.ASCII)
+CHUNK_BYTES = 65_536
 KIND_OF_FILE = {file: kind for kind, file in DOWNLOAD_NAMES.items()}
 
 
@@ -82,6 +99,7 @@ class CircuitsView(APIView):
 
     permission_classes = [AllowAny]
     authentication_classes: list[Any] = []
+    api_key_scopes = {"GET": "proofs:read"}
 
     @extend_schema(
         tags=["Proofs"],
@@ -95,13 +113,14 @@ class CircuitsView(APIView):
     )
     def get(self, request: Request) -> Response:
         circuits = [describe_circuit(find_circuit(name)) for name in sorted(all_circuits())]
-        return Response(CircuitSerializer(circuits, many=True).data)
+        return Response(CircuitSerializer(circuits, many=True).data, headers=OPEN)
 
 
 class ProofsView(APIView):
     """Proofs of one circuit."""
 
     permission_classes = [IsSignedIn]
+    api_key_scopes = {"POST": "proofs:create"}
 
     @extend_schema(
         tags=["Proofs"],
@@ -128,6 +147,7 @@ class ProofView(APIView):
     """One proof job."""
 
     permission_classes = [IsSignedIn]
+    api_key_scopes = {"GET": "proofs:read"}
 
     @extend_schema(tags=["Proofs"], operation_id="zk_proof", parameters=[FORMAT], responses={200: ProofSerializer})
     def get(self, request: Request, circuit: str, job: uuid.UUID) -> Response:
@@ -140,6 +160,7 @@ class VerificationView(APIView):
     """Checks of proofs."""
 
     permission_classes = [AllowAny]
+    api_key_scopes = {"POST": "proofs:read"}
 
     @extend_schema(
         tags=["Proofs"],
@@ -160,24 +181,51 @@ class ArtifactView(APIView):
 
     permission_classes = [AllowAny]
     authentication_classes: list[Any] = []
+    api_key_scopes = {"GET": "proofs:read"}
 
     @extend_schema(
         tags=["Proofs"],
         operation_id="zk_artifact",
-        description="Download circuit.wasm, circuit.zkey or verification_key.json.",
-        responses={(200, "application/octet-stream"): OpenApiTypes.BINARY},
+        description="Download circuit.wasm, circuit.zkey, verification_key.json or circuit.r1cs; also one "
+        "range of bytes, so that a download that broke off goes on.",
+        responses={
+            (200, "application/octet-stream"): OpenApiTypes.BINARY,
+            (206, "application/octet-stream"): OpenApiTypes.BINARY,
+        },
     )
-    def get(self, request: Request, circuit: str, version: int, file: str) -> HttpResponse | FileResponse:
+    def get(self, request: Request, circuit: str, version: int, file: str) -> HttpResponseBase:
         kind = KIND_OF_FILE.get(file)
-        if kind is None:
-            raise CircuitUnknown
         found = usable_circuit(circuit, version)
+        if kind not in found.artifacts:
+            raise CircuitUnknown
         return artifact_response(request._request, found.path(kind), etag=f'"{found.artifacts[kind].sha256}"')
 
 
-def artifact_response(request: HttpRequest, path: Path, *, etag: str) -> HttpResponse | FileResponse:
-    headers = {"ETag": etag, "Cache-Control": "public, max-age=31536000, immutable"}
+def artifact_response(request: HttpRequest, path: Path, *, etag: str) -> HttpResponseBase:
+    """Answer with a file, with the one range of it that is asked for (RFC 9110, section 14), or with 304."""
+    headers = {"ETag": etag, "Cache-Control": "public, max-age=31536000, immutable", "Accept-Ranges": "bytes"} | OPEN
     if etag in request.headers.get("If-None-Match", ""):
         return HttpResponseNotModified(headers=headers)
     kind = "application/json" if path.suffix == ".json" else "application/octet-stream"
-    return FileResponse(path.open("rb"), content_type=kind, headers=headers)
+    file, size = path.open("rb"), path.stat().st_size
+    wanted = RANGE.fullmatch(request.headers.get("Range", ""))
+    # Another version's rest must not be joined to what the reader has: If-Range names the file it began with.
+    if not wanted or request.headers.get("If-Range", etag) != etag:
+        return FileResponse(file, content_type=kind, headers=headers)
+    first, last = wanted["first"], wanted["last"]
+    start = int(first) if first else max(size - int(last), 0)
+    end = min(int(last), size - 1) if first and last else size - 1
+    if start > end or start >= size:
+        file.close()
+        return HttpResponse(status=416, headers=headers | {"Content-Range": f"bytes */{size}"})
+    file.seek(start)
+    length = end - start + 1
+    headers |= {"Content-Range": f"bytes {start}-{end}/{size}", "Content-Length": str(length)}
+    return StreamingHttpResponse(read_part(file, length), status=206, content_type=kind, headers=headers)
+
+
+def read_part(file: BinaryIO, length: int) -> Iterator[bytes]:
+    with file:
+        while length and (chunk := file.read(min(length, CHUNK_BYTES))):
+            length -= len(chunk)
+            yield chunk

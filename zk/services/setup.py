@@ -21,7 +21,7 @@ from typing import Any
 
 from django.conf import settings
 
-from zk.registry import COMMITTED, FILE_KINDS, Artifact, CircuitVersion, all_circuits, unpack
+from zk.registry import COMMITTED, Artifact, CircuitVersion, all_circuits, unpack
 
 SOURCES = Path(__file__).resolve().parent.parent / "circuits"
 SCRIPTS = Path(__file__).resolve().parent.parent / "setup"
@@ -154,19 +154,37 @@ def make_development_keys(*, ptau: Path, names: list[str], say: Callable[[str], 
             _snarkjs("zkey", "export", "verificationkey", str(zkey), str(vkey))
             target = COMMITTED / name / str(own.version)
             target.mkdir(parents=True, exist_ok=True)
-            files = {"wasm": build.wasm, "zkey": zkey, "vkey": vkey}
+            files = {"wasm": build.wasm, "zkey": zkey, "vkey": vkey, "r1cs": build.r1cs}
             manifest["circuits"].setdefault(name, {})[str(own.version)] = {
                 "origin": "development keys of this repository, made by `manage.py zk_setup`",
                 "is_development": True,
                 "n_constraints": build.n_constraints,
                 "public_signals": list(own.public_signals),
                 "r1cs_sha256": build.r1cs_sha256,
+                "sources_sha256": hash_sources(name),
                 "ptau_sha256": hash_file(ptau),
                 "beacon": DEVELOPMENT_BEACON,
                 "files": {kind: _store(path, kind, target, name, own.version) for kind, path in files.items()},
             }
             write_solidity(zkey=zkey, name=own.verifier)
     write_raw_manifest(manifest)
+
+
+def hash_sources(name: str) -> str:
+    """Hash a circuit's sources and the versions of what compiles them: the manifest shows at once that they changed."""
+    modules = Path(settings.ZK_NODE_MODULES)
+    digest = hashlib.sha256()
+    for package in ("circom2", "circomlib"):
+        version = json.loads((modules / package / "package.json").read_text())["version"]
+        digest.update(f"{package} {version}\n".encode())
+    pending, seen = [f"{name}.circom"], set()
+    while pending:
+        source = pending.pop()
+        seen.add(source)
+        content = (SOURCES / source).read_text()
+        digest.update(f"{source} {len(content)}\n{content}".encode())
+        pending += [one for one in re.findall(r'include "\./([^"]+)"', content) if one not in seen]
+    return digest.hexdigest()
 
 
 def _store(path: Path, kind: str, target: Path, name: str, version: int) -> dict[str, Any]:
@@ -194,6 +212,15 @@ def eligibility_entry() -> dict[str, Any]:
             "sha256": hash_file(path),
             "size_bytes": path.stat().st_size,
         }
+    # No r1cs comes with them. Ours is compiled (--O2) from npm @semaphore-protocol/circuits 4.14.2; a test finds its
+    # matrices in the key.
+    r1cs = COMMITTED / "eligibility" / "1" / "circuit.r1cs.xz"
+    content = lzma.decompress(r1cs.read_bytes())
+    files["r1cs"] = {
+        "source": "eligibility/1/circuit.r1cs.xz",
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "size_bytes": len(content),
+    }
     package = json.loads((Path(settings.ZK_NODE_MODULES) / "@zk-kit/semaphore-artifacts/package.json").read_text())
     return {
         "origin": f"Semaphore v4, depth 20: npm @zk-kit/semaphore-artifacts {package['version']}",
@@ -264,8 +291,8 @@ def verify_setup(
 
 
 def _check_files(finding: Finding) -> None:
-    for kind in FILE_KINDS:
-        artifact: Artifact = finding.circuit.artifacts[kind]
+    artifact: Artifact
+    for kind, artifact in finding.circuit.artifacts.items():
         try:
             path = unpack(artifact)
         except Exception as error:

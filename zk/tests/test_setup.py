@@ -21,6 +21,7 @@ from zk.services.setup import (
     OWN_CIRCUITS,
     compiled,
     hash_file,
+    hash_sources,
     read_raw_manifest,
     verify_setup,
 )
@@ -47,6 +48,14 @@ def test_the_manifest_describes_what_is_served():
     for name in OWN_CIRCUITS:
         entry = read_raw_manifest()["circuits"][name]["1"]
         assert entry["beacon"] == DEVELOPMENT_BEACON
+
+
+def test_the_circuits_sources_are_those_that_the_committed_files_were_compiled_from():
+    """`zk_verify_setup --rebuild` compiles them again; this says in a millisecond that it would find a difference."""
+    for name in OWN_CIRCUITS:
+        circuit = find_circuit(name)
+        assert hash_sources(name) == read_raw_manifest()["circuits"][name]["1"]["sources_sha256"]
+        assert circuit.artifacts["r1cs"].sha256 == circuit.r1cs_sha256
 
 
 @pytest.mark.slow
