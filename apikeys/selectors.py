@@ -1,5 +1,6 @@
 """Reads of keys and their usage."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,6 +15,12 @@ from apikeys.models import ApiKey, ApiKeyUsage
 def find_api_key(*, lookup_id: str) -> ApiKey | None:
     """Find a key and its owner by the public part, in one query."""
     return ApiKey.objects.select_related("owner").filter(lookup_id=lookup_id).first()
+
+
+def list_keys_by_lookup_id(*, lookup_ids: Iterable[str]) -> dict[str, ApiKey]:
+    """List keys and their owners by the public parts, in one query."""
+    keys = ApiKey.objects.select_related("owner").filter(lookup_id__in=lookup_ids)
+    return {key.lookup_id: key for key in keys}
 
 
 def get_api_key(*, key_id: UUID) -> ApiKey:

@@ -2,12 +2,13 @@
 
 from apikeys.services.addresses import Client, find_client
 from apikeys.services.admission import Admission, admit, admit_socket, parse_rules
+from apikeys.services.background import keep_running
 from apikeys.services.bucket import Decision, Limit, default_limit, take
+from apikeys.services.key_cache import forget_keys
 from apikeys.services.keys import (
     authenticate_key,
     check_scope,
     create_api_key,
-    forget_keys,
     owner_of,
     peppers,
     revoke_api_key,
@@ -32,6 +33,7 @@ __all__ = [
     "find_client",
     "flush_usage",
     "forget_keys",
+    "keep_running",
     "owner_of",
     "parse_rules",
     "peppers",

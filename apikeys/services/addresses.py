@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from django.conf import settings
 
 Address = IPv4Address | IPv6Address
+LONGEST_KEPT_HEADER = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,13 @@ class Client:
 
 @lru_cache(maxsize=8)
 def networks(entries: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
-    return tuple(ip_network(entry) for entry in entries)
+    return tuple(unmapped(ip_network(entry)) for entry in entries)
+
+
+def unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    """Write a network of IPv4 addresses mapped into IPv6 as the IPv4 network that callers are compared with."""
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    return IPv4Network((int(mapped), network.prefixlen - 96)) if mapped and network.prefixlen >= 96 else network
 
 
 def parse_address(text: str) -> Address | None:
@@ -47,7 +54,11 @@ def find_client(*, peer: str, forwarded_for: str = "") -> Client:
     The header is walked from the right, and each step is believed only while the one who wrote it is a trusted
     proxy: so whatever a client puts there itself is never reached.
     """
-    return _find_client(peer, forwarded_for if settings.TRUSTED_PROXY_CIDRS else "")
+    if not settings.TRUSTED_PROXY_CIDRS:
+        forwarded_for = ""
+    # A header that a client made long is not worth the memory.
+    find = _find_client if len(forwarded_for) <= LONGEST_KEPT_HEADER else _find_client.__wrapped__
+    return find(peer, forwarded_for)
 
 
 @lru_cache(maxsize=4096)

@@ -13,7 +13,8 @@ from apikeys.exceptions import ApiKeyMalformed, ApiKeyNotAccepted, ApiKeyRefused
 from apikeys.models import ApiKey
 from apikeys.services.addresses import Client, find_client
 from apikeys.services.bucket import Decision, Limit, default_limit, take
-from apikeys.services.keys import authenticate_key, is_cached, split_key
+from apikeys.services.key_cache import is_known
+from apikeys.services.keys import authenticate_key, split_key
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 
@@ -37,7 +38,7 @@ class RouteRule:
 
 @dataclass(slots=True)
 class Admission:
-    """Who a request counts for, what the bucket said (None: not limited), and why its key was refused."""
+    """Which bucket a request counts in, what that said (None: not limited), and why its key was refused."""
 
     client: Client
     identity: str
@@ -48,11 +49,6 @@ class Admission:
     @property
     def is_allowed(self) -> bool:
         return self.decision is None or self.decision.is_allowed
-
-    @property
-    def limit(self) -> Limit:
-        """The limit of the caller's own bucket."""
-        return limit_of(self.key)
 
 
 @lru_cache(maxsize=8)
@@ -71,8 +67,25 @@ def parse_rules(entries: tuple[str, ...]) -> tuple[RouteRule, ...]:
     return tuple(sorted(rules.values(), key=lambda rule: (-len(rule.prefix), not rule.method)))
 
 
+_rules: tuple[list[str], tuple[RouteRule, ...], tuple[str, ...]] = ([], (), ())
+
+
+def rules_of(entries: list[str]) -> tuple[tuple[RouteRule, ...], tuple[str, ...]]:
+    """Return the rules of a setting and their prefixes, without hashing a dozen strings for each request."""
+    global _rules
+    known, rules, prefixes = _rules
+    if known is not entries:
+        rules = parse_rules(tuple(entries))
+        prefixes = tuple(rule.prefix.removesuffix("$") for rule in rules)
+        _rules = (entries, rules, prefixes)
+    return rules, prefixes
+
+
 def find_rule(*, method: str, path: str) -> RouteRule | None:
-    for rule in parse_rules(tuple(settings.RATE_LIMIT_ROUTES)):
+    rules, prefixes = rules_of(settings.RATE_LIMIT_ROUTES)
+    if not path.startswith(prefixes):
+        return None
+    for rule in rules:
         is_met = path == rule.prefix[:-1] if rule.prefix.endswith("$") else path.startswith(rule.prefix)
         if is_met and rule.method in {"", method}:
             return None if rule.is_default else rule
@@ -89,7 +102,7 @@ def route_class_of(*, method: str, path: str) -> str:
     """Name the class that decides what happens while Redis is away."""
     if path == "/graphql":
         return "graphql"
-    if path.startswith(tuple(settings.RATE_LIMIT_AUTH_PREFIXES)):
+    if path.startswith(settings.RATE_LIMIT_AUTH_PREFIXES):
         return "auth"
     return "read" if method in SAFE_METHODS else "write"
 
@@ -111,7 +124,7 @@ def admit(
     if authorization[:7].lower() == "api-key":
         text = authorization[7:].strip() if authorization[7:8] == " " else ""
         guessed = _guessers.get(client.identity)
-        if guessed and guessed[0] > time.monotonic() and not is_cached(split_key(text) or ""):
+        if guessed and guessed[0] > time.monotonic() and not is_known(split_key(text) or ""):
             admission.refusal, admission.decision = ApiKeyMalformed(), guessed[1]
             return admission
         try:
@@ -123,8 +136,10 @@ def admit(
     rule = find_rule(method=method, path=path)
     if client.is_bypassed or (rule and rule.limit is None):
         return admission
+    if rule:
+        admission.identity = f"{admission.identity}:{rule.name}"
     admission.decision = take(
-        identity=f"{admission.identity}:{rule.name}" if rule else admission.identity,
+        identity=admission.identity,
         route_class=route_class or route_class_of(method=method, path=path),
         limit=rule.limit if rule else limit_of(admission.key),
     )
@@ -140,13 +155,17 @@ def admit(
 
 def admit_socket(scope: Mapping[str, Any]) -> None:
     """Take a token for a WebSocket that connects; raise RateLimited, or ApiKeyNotAccepted: sockets take no key."""
-    headers = {name: value.decode("latin-1") for name, value in scope.get("headers", [])}
+
+    def header(name: bytes) -> str:
+        """Join doubled headers, as WSGI servers do."""
+        return b",".join(value for key, value in scope.get("headers", []) if key == name).decode("latin-1")
+
     admission = admit(
         method="GET",
         path=scope["path"],
-        authorization=headers.get(b"authorization", ""),
+        authorization=header(b"authorization"),
         peer=(scope.get("client") or [""])[0] or "",
-        forwarded_for=headers.get(b"x-forwarded-for", ""),
+        forwarded_for=header(b"x-forwarded-for"),
         route_class="socket",
     )
     if admission.decision is not None:

@@ -1,25 +1,22 @@
 """The token bucket: one Lua script on Redis's clock, and the same in memory for when Redis is away."""
 
 import logging
+import os
 import re
 import threading
 import time
 from collections import OrderedDict, deque
-from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
-from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-import redis
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from prometheus_client import Counter, Gauge
-from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
-from redis.retry import Retry
+from redis.exceptions import RedisError
 
 from apikeys.exceptions import LimiterUnavailable, RateLimited
+from apikeys.services.script import ScriptRunner, packed_arguments
 
 logger = logging.getLogger(__name__)
 
@@ -27,14 +24,12 @@ DECISIONS = Counter("psephos_rate_limit_decisions", "Requests let through or ref
 REDIS_ERRORS = Counter("psephos_rate_limit_redis_errors", "Takes that Redis did not answer")
 REDIS_UP = Gauge("psephos_rate_limit_redis_up", "1 while Redis counts the requests", multiprocess_mode="min")
 
-SCRIPT = (Path(__file__).parent / "take.lua").read_text()
 LIMIT_FORM = re.compile(r"(\d{1,9})/(\d{1,6})(?::(\d{1,9}))?")
 # While Redis does not answer, one request a second tries it and the others do not wait for it.
 RETRY_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(NamedTuple):
     """So many tokens in any window of so many seconds, at most `burst` of them at once."""
 
     tokens: int
@@ -52,8 +47,13 @@ class Limit:
         return cls(tokens, period, burst)
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+@lru_cache(maxsize=1024)
+def policy_of(limit: Limit) -> str:
+    burst = f";burst={limit.burst}" if limit.burst < limit.tokens else ""
+    return f'"default";q={limit.tokens};w={limit.period_seconds}{burst}'
+
+
+class Decision(NamedTuple):
     """What the bucket said."""
 
     is_allowed: bool
@@ -67,9 +67,8 @@ class Decision:
 
     def headers(self) -> dict[str, str]:
         """Say it as `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10)."""
-        burst = f";burst={self.limit.burst}" if self.limit.burst < self.limit.tokens else ""
         headers = {
-            "RateLimit-Policy": f'"default";q={self.limit.tokens};w={self.limit.period_seconds}{burst}',
+            "RateLimit-Policy": policy_of(self.limit),
             "RateLimit": f'"default";r={self.remaining};t={self.reset_seconds}',
         }
         if not self.is_allowed:
@@ -129,17 +128,10 @@ class LocalBuckets:
 
 
 class Bucket:
-    """The process's connection to the script; falls back to memory or refuses while Redis is away."""
+    """What the process asks; falls back to memory or refuses while Redis is away."""
 
     def __init__(self, url: str, timeout_seconds: float) -> None:
-        # A retry would double the wait and, after a lost answer, take twice.
-        self.client = redis.Redis.from_url(
-            url,
-            socket_timeout=timeout_seconds,
-            socket_connect_timeout=timeout_seconds,
-            retry=Retry(NoBackoff(), 0),
-        )
-        self.sha = self.client.register_script(SCRIPT).sha
+        self.script = ScriptRunner(url, timeout_seconds)
         self.local = LocalBuckets()
         self.is_down = False
         self.try_again_at = 0.0
@@ -150,9 +142,9 @@ class Bucket:
             if time.monotonic() < self.try_again_at:
                 return self.take_without_redis(identity, limit, cost, route_class)
             self.try_again_at = time.monotonic() + RETRY_SECONDS
-        arguments = (f"psephos:limit:{identity}", limit.tokens, limit.period_seconds * 1_000_000, limit.burst, cost)
+        arguments = packed_arguments(limit.tokens, limit.period_seconds * 1_000_000, limit.burst, cost)
         try:
-            allowed, remaining, wait, reset = self.run(arguments)
+            allowed, remaining, wait, reset = self.script.run(f"psephos:limit:{identity}", arguments)
         except RedisError as error:
             REDIS_ERRORS.inc()
             if not self.is_down:
@@ -166,12 +158,6 @@ class Bucket:
             REDIS_UP.set(1)
             logger.warning("rate limit: Redis answers again")
         return Decision(allowed == 1, limit, remaining, -(-wait // 1_000_000), -(-reset // 1_000_000))
-
-    def run(self, arguments: tuple[Any, ...]) -> list[int]:
-        try:
-            return self.client.evalsha(self.sha, 1, *arguments)
-        except NoScriptError:  # a restarted Redis forgot it
-            return self.client.eval(SCRIPT, 1, *arguments)
 
     def take_without_redis(self, identity: str, limit: Limit, cost: int, route_class: str) -> Decision:
         if settings.RATE_LIMIT_WITHOUT_REDIS.get(route_class, "refuse") == "refuse":
@@ -204,5 +190,14 @@ def take(*, identity: str, cost: int = 1, route_class: str = "read", limit: Limi
     decision = bucket().take(identity, limit or default_limit(), cost, route_class)
     if cost:
         outcome = "allowed" if decision.is_allowed else "refused" if decision.is_available else "unavailable"
-        DECISIONS.labels(route_class, outcome).inc()
+        counter_of(route_class, outcome).inc()
     return decision
+
+
+@lru_cache(maxsize=64)
+def counter_of(route_class: str, outcome: str) -> Counter:
+    return DECISIONS.labels(route_class, outcome)
+
+
+# A child must not share its parent's connections.
+os.register_at_fork(after_in_child=bucket.cache_clear)

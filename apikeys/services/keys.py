@@ -4,8 +4,6 @@ import copy
 import hmac
 import re
 import secrets
-import threading
-import time
 import zlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -30,14 +28,14 @@ from apikeys.exceptions import (
     OwnerNotAllowed,
 )
 from apikeys.models import ApiKey
-from apikeys.selectors import find_api_key, lock_api_key
+from apikeys.selectors import lock_api_key
+from apikeys.services.key_cache import cached_key, forget_keys
 from audit.services import record
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 # The whole of it is also what secret scanners look for; they check the last six by `checksum`.
 KEY_FORM = re.compile(r"psk_([0-9A-Za-z]{12})([0-9A-Za-z]{32})([0-9A-Za-z]{6})")
 DEVELOPMENT_PEPPER_PREFIX = "insecure-"
-CACHED_KEYS = 10_000
 STAFF_SCOPES = {"admin:read"}
 ADMIN_SCOPES = {"elections:write", "admin:write", "admin:api-keys"}
 
@@ -91,39 +89,11 @@ def digest_of(key: str, pepper_number: int) -> str:
 
 # Proving a key.
 
-_cached: dict[str, tuple[float, ApiKey | None]] = {}
-_cache_lock = threading.Lock()
-
-
-def forget_keys() -> None:
-    """Drop this process's cached keys (after a change here, and in tests)."""
-    with _cache_lock:
-        _cached.clear()
-
-
-def is_cached(lookup_id: str) -> bool:
-    """Say whether this process has seen a valid key under the id."""
-    entry = _cached.get(lookup_id)
-    return entry is not None and entry[1] is not None
-
-
-def cached_key(lookup_id: str) -> ApiKey | None:
-    now = time.monotonic()
-    entry = _cached.get(lookup_id)
-    if entry is None or entry[0] <= now:
-        entry = (now + settings.API_KEY_CACHE_SECONDS, find_api_key(lookup_id=lookup_id))
-        with _cache_lock:
-            if len(_cached) >= CACHED_KEYS:
-                _cached.clear()
-            _cached[lookup_id] = entry
-    return entry[1]
-
 
 def authenticate_key(text: str) -> ApiKey:
     """Prove a key and return its row with the owner; raise an ApiKeyRefused that says why not.
 
-    Rows are cached for settings.API_KEY_CACHE_SECONDS in each process. Known and unknown ids take the same
-    comparison, so that its time tells nothing.
+    Known and unknown ids take the same comparison, so that its time tells nothing.
     """
     lookup_id = split_key(text)
     if lookup_id is None:

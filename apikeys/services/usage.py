@@ -1,21 +1,18 @@
 """Counts the requests of keys in memory and writes them in batches."""
 
-import atexit
-import logging
 import os
 import threading
+import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections, connection, transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from apikeys.models import ApiKeyUsage
 from audit.services import record
-
-logger = logging.getLogger(__name__)
 
 # Sorted by key, so that two processes' batches lock rows in one order.
 ADD_COUNTS = """
@@ -29,54 +26,98 @@ ON CONFLICT (key_id, hour, route, status)
 DO UPDATE SET requests = apikeys_apikeyusage.requests + EXCLUDED.requests
 """
 SET_LAST_USE = """
+WITH used AS (
 UPDATE apikeys_apikey SET last_used_at = GREATEST(last_used_at, batch.used_at)
 FROM (SELECT * FROM unnest(%s::uuid[], %s::timestamptz[]) AS pair (key_id, used_at) ORDER BY 1) AS batch
 WHERE apikeys_apikey.id = batch.key_id
+)
+SELECT pg_current_xact_id()::text
 """
 
-_counts: Counter[tuple[UUID, datetime, str, int]] = Counter()
-_last_uses: dict[UUID, datetime] = {}
+# By key, hour since 1970, route and status.
+Counts = Counter[tuple[UUID, int, str, int]]
+LastUses = dict[UUID, float]
+
+_counts: Counts = Counter()
+_last_uses: LastUses = {}
 _lock = threading.Lock()
-_wake = threading.Event()
-_writer: threading.Thread | None = None
+_flushing = threading.Lock()
+# A batch whose commit was not answered, with its transaction's id: it may be written or not.
+_unsure: tuple[str, Counts, LastUses] | None = None
 
 
 def count_request(*, key_id: UUID, route: str, status: int) -> None:
     """Count one request of a key; a thread of the process writes the counts a moment later."""
-    now = datetime.now(UTC)
+    now = time.time()
+    name = (key_id, int(now // 3600), route[:200], status)
     with _lock:
-        _counts[key_id, now.replace(minute=0, second=0, microsecond=0), route[:200], status] += 1
+        _counts[name] += 1
         _last_uses[key_id] = now
-    if settings.API_KEY_USAGE_FLUSH_SECONDS and (_writer is None or not _writer.is_alive()):
-        _start_writer()
 
 
 def flush_usage() -> int:
-    """Write what was counted since the last time and return how many requests; they are kept if that fails."""
+    """Write what was counted since the last time and return how many requests.
+
+    They are kept if that fails, and none is written twice: PostgreSQL is asked what became of a transaction whose
+    commit it did not answer.
+    """
+    with _flushing:
+        return _flush() if _is_settled() else 0
+
+
+def _is_settled() -> bool:
+    global _unsure
+    if _unsure is None:
+        return True
+    transaction_id, counts, last_uses = _unsure
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_xact_status(%s::xid8)", [transaction_id])
+        status = cursor.fetchone()[0]
+    if status == "in progress":
+        return False
+    _unsure = None
+    if status != "committed":
+        _put_back(counts, last_uses)
+    return True
+
+
+def _flush() -> int:
+    global _unsure
     with _lock:
-        counts, last_uses = dict(_counts), dict(_last_uses)
+        counts, last_uses = _counts.copy(), _last_uses.copy()
         _counts.clear()
         _last_uses.clear()
     if not counts:
         return 0
+    transaction_id = None
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            columns = list(zip(*counts, strict=True))
-            cursor.execute(ADD_COUNTS, [*(list(column) for column in columns), list(counts.values())])
-            cursor.execute(SET_LAST_USE, [list(last_uses), list(last_uses.values())])
-    except DatabaseError:
-        with _lock:
-            _counts.update(counts)
-            for key_id, used_at in last_uses.items():
-                _last_uses.setdefault(key_id, used_at)
+            key_ids, hours, routes, statuses = zip(*counts, strict=True)
+            starts = [datetime.fromtimestamp(hour * 3600, UTC) for hour in hours]
+            cursor.execute(ADD_COUNTS, [list(key_ids), starts, list(routes), list(statuses), list(counts.values())])
+            used_at = [datetime.fromtimestamp(moment, UTC) for moment in last_uses.values()]
+            cursor.execute(SET_LAST_USE, [list(last_uses), used_at])
+            [transaction_id] = cursor.fetchone()
+    except BaseException:
+        if transaction_id is None:
+            _put_back(counts, last_uses)
+        else:
+            _unsure = (transaction_id, counts, last_uses)
         raise
-    return sum(counts.values())
+    return counts.total()
+
+
+def _put_back(counts: Counts, last_uses: LastUses) -> None:
+    with _lock:
+        _counts.update(counts)
+        for key_id, used_at in last_uses.items():
+            _last_uses.setdefault(key_id, used_at)
 
 
 def forget_usage() -> None:
     """Drop what is not yet written (a forked child's copy of its parent's counts; tests)."""
-    global _lock
-    _lock = threading.Lock()
+    global _lock, _flushing, _unsure
+    _lock, _flushing, _unsure = threading.Lock(), threading.Lock(), None
     _counts.clear()
     _last_uses.clear()
 
@@ -89,36 +130,6 @@ def delete_old_usage() -> int:
     if deleted:
         record(action="apikeys.usage.deleted", data={"before": before.isoformat(), "rows": deleted})
     return deleted
-
-
-def _start_writer() -> None:
-    global _writer
-    with _lock:
-        if _writer is None or not _writer.is_alive():
-            if _writer is None:
-                atexit.register(_write_last)
-            _writer = threading.Thread(target=_write_for_ever, name="apikeys-usage", daemon=True)
-            _writer.start()
-
-
-def _write_for_ever() -> None:
-    while True:
-        _wake.wait(settings.API_KEY_USAGE_FLUSH_SECONDS)
-        _write_once()
-
-
-def _write_once() -> None:
-    try:
-        flush_usage()
-    except DatabaseError as error:
-        logger.warning("usage of API keys is not written yet (%s)", type(error).__name__)
-    finally:
-        close_old_connections()
-
-
-def _write_last() -> None:
-    if settings.API_KEY_USAGE_FLUSH_SECONDS:
-        _write_once()
 
 
 os.register_at_fork(after_in_child=forget_usage)

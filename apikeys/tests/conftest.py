@@ -1,7 +1,7 @@
 import pytest
 import redis
 
-from apikeys.services import addresses, admission, bucket, keys, usage
+from apikeys.services import addresses, admission, bucket, key_cache, usage
 
 
 @pytest.fixture(autouse=True)
@@ -9,7 +9,7 @@ def _fresh_process(settings):
     """Forget what the process remembers between requests."""
     addresses.forget_clients()
     admission._guessers.clear()
-    keys.forget_keys()
+    key_cache.forget_keys()
     usage.forget_usage()
     bucket.bucket.cache_clear()
     with redis.Redis.from_url(settings.REDIS_URL) as client:
@@ -17,7 +17,7 @@ def _fresh_process(settings):
     yield
     addresses.forget_clients()
     bucket.bucket.cache_clear()
-    keys.forget_keys()
+    key_cache.forget_keys()
     usage.forget_usage()
 
 

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from apikeys.services.bucket import SCRIPT, Decision, Limit, LocalBuckets, take
+from apikeys.services.bucket import Decision, Limit, LocalBuckets, take
+from apikeys.services.script import SCRIPT
 
 # The script with its clock handed in, so that a test can choose the time.
 CLOCK = "local clock = redis.call('TIME')\nlocal now = clock[1] * 1000000 + clock[2]"

@@ -147,10 +147,10 @@ def test_a_revoked_key_is_refused_within_the_cache_time(client, settings, monkey
     assert client.get("/nowhere", headers=api_key(text)).status_code == 404
     revoke_api_key(key_id=key.pk, actor="system:test")
     # The other processes still hold their copies: as if this one were such.
-    from apikeys.services import keys
+    from apikeys.services import key_cache
 
-    moment = keys.time.monotonic()
-    monkeypatch.setattr(keys.time, "monotonic", lambda: moment + 0.999)
+    moment = key_cache.time.monotonic()
+    monkeypatch.setattr(key_cache.time, "monotonic", lambda: moment + 0.999)
     answer = client.get("/nowhere", headers=api_key(text))
     assert (answer.status_code, answer.json()["code"]) == (401, "api_key_revoked")
 

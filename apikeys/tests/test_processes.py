@@ -1,8 +1,8 @@
 """The limit over several processes, and over a restart of Redis."""
 
 import multiprocessing
-import subprocess
-import sys
+import os
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,9 +10,12 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings as django_settings
+from django.db.backends.postgresql.base import DatabaseWrapper
 
-from apikeys.services import take
+from apikeys.exceptions import ApiKeyRefused
+from apikeys.services import authenticate_key, forget_keys, revoke_api_key, take
 from apikeys.services.bucket import Bucket, Limit, bucket
+from apikeys.tests.factories import make_key
 from deploy.local.services import start_redis
 
 # Sixty in an hour: no token comes back meanwhile, however slow the machine is.
@@ -67,53 +70,50 @@ def test_redis_restarts_in_the_middle(settings, service_folder):
         bucket.cache_clear()
 
 
-SERVER = """
-import sys, time
-import django
-django.setup()
-from apikeys.exceptions import ApiKeyRefused
-from apikeys.services import authenticate_key
-print("ready", flush=True)
-for line in sys.stdin:
-    try:
-        authenticate_key(sys.argv[1])
-        print("open", flush=True)
-    except ApiKeyRefused as error:
-        print(error.default_code, flush=True)
-"""
+def answer_questions(text: str, questions: Any, answers: Any) -> None:
+    """Be a server's process that has the key in memory: prove it each time when asked."""
+    # The parent's connections and pool stay the parent's: a new thread of this child makes its own.
+    DatabaseWrapper._connection_pools = {}
+
+    def run() -> None:
+        forget_keys()
+        while questions.get():
+            try:
+                authenticate_key(text)
+                answers.put("open")
+            except ApiKeyRefused as error:
+                answers.put(error.default_code)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    answers.close()
+    answers.join_thread()
+    os._exit(0)
 
 
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_a_revoked_key_is_refused_within_a_second_by_every_process():
-    import os
-
-    from django.db import connection
-
-    from apikeys.services import revoke_api_key
-    from apikeys.tests.factories import make_key
-
     key, text = make_key()
-    url = os.environ["DATABASE_URL"].replace("/psephos?", f"/{connection.settings_dict['NAME']}?")
-    assert url != os.environ["DATABASE_URL"]
-    command = [sys.executable, "-c", SERVER, text]
-    environment = os.environ | {"DATABASE_URL": url}
-    servers = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
-        for _ in range(2)
-    ]
+    context = multiprocessing.get_context("fork")
+    channels = [(context.Queue(), context.Queue()) for _ in range(3)]
+    servers = [context.Process(target=answer_questions, args=(text, *channel)) for channel in channels]
+    for server in servers:
+        server.start()
 
-    def ask(server):
-        server.stdin.write("?\n")
-        server.stdin.flush()
-        return server.stdout.readline().strip()
+    def ask():
+        for questions, _ in channels:
+            questions.put(True)
+        return [answers.get(timeout=60) for _, answers in channels]
 
     try:
-        assert [server.stdout.readline().strip() for server in servers] == ["ready"] * 2
-        assert [ask(server) for server in servers] == ["open"] * 2
+        assert ask() == ["open"] * 3
         revoke_api_key(key_id=key.pk, actor="system:test")
         time.sleep(1)
-        assert [ask(server) for server in servers] == ["api_key_revoked"] * 2
+        assert ask() == ["api_key_revoked"] * 3
     finally:
+        for questions, _ in channels:
+            questions.put(False)
         for server in servers:
-            server.communicate()
+            server.join()

@@ -1,13 +1,15 @@
+import time
 from datetime import timedelta
 
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, OperationalError
 from django.utils import timezone
 
 from accounts.tests.factories import UserFactory, bearer
 from apikeys import services
-from apikeys.models import ApiKeyUsage
-from apikeys.services import usage
+from apikeys.exceptions import ApiKeyRevoked
+from apikeys.models import ApiKey, ApiKeyUsage
+from apikeys.services import background, key_cache, usage
 from apikeys.tasks import delete_old_usage
 from apikeys.tests.factories import api_key, make_key
 from audit.models import Entry
@@ -58,18 +60,101 @@ def test_counts_survive_a_failing_database(monkeypatch):
     assert services.flush_usage() == 1
 
 
-@pytest.mark.django_db(transaction=True)
-def test_a_thread_writes_the_counts_a_moment_later(settings):
-    import time
-
+@pytest.fixture
+def running(settings):
+    """The process's thread, which the suite does without."""
     settings.API_KEY_USAGE_FLUSH_SECONDS = 0.05
+    background.keep_running()
+    thread = background._thread
+    yield
+    settings.API_KEY_USAGE_FLUSH_SECONDS = 0
+    thread.join()
+    background._thread = None
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 30
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_thread_writes_the_counts_a_moment_later(running):
     key, _ = make_key()
     services.count_request(key_id=key.pk, route="GET /x", status=200)
-    deadline = time.monotonic() + 20
-    while not ApiKeyUsage.objects.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(ApiKeyUsage.objects.exists)
     assert ApiKeyUsage.objects.get().requests == 1
-    settings.API_KEY_USAGE_FLUSH_SECONDS = 3600
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_thread_keeps_the_keys_in_use_fresh(running):
+    key, text = make_key()
+    stranger, _ = make_key(name="not in use")
+    services.authenticate_key(text)
+    read = ApiKey.objects.get(pk=key.pk)
+    ApiKey.objects.filter(pk=key.pk).update(limit_per_minute=7)
+    wait_until(lambda: services.authenticate_key(text).limit_per_minute == 7)
+    assert read.limit_per_minute is None
+    assert services.authenticate_key(text).limit_per_minute == 7
+    revoked_at = timezone.now()
+    ApiKey.objects.filter(pk=key.pk).update(revoked_at=revoked_at)
+    wait_until(lambda: key_cache.cached_key(key.lookup_id).revoked_at)
+    with pytest.raises(ApiKeyRevoked):
+        services.authenticate_key(text)
+    assert not key_cache.is_known(stranger.lookup_id)
+
+
+def test_the_keys_in_use_are_read_again_in_one_query(django_assert_num_queries):
+    texts = [make_key(name=f"key {number}")[1] for number in range(3)]
+    for text in texts:
+        services.authenticate_key(text)
+    assert key_cache.refresh_keys() == 0  # nobody came a second time
+    for text in texts[:2]:
+        services.authenticate_key(text)
+    with django_assert_num_queries(1):
+        assert key_cache.refresh_keys() == 2
+    with django_assert_num_queries(0):
+        assert key_cache.refresh_keys() == 0
+
+
+def test_a_row_that_was_read_before_a_change_is_not_kept_after_it(monkeypatch):
+    key, text = make_key()
+    services.authenticate_key(text)
+    services.authenticate_key(text)
+    genuine = key_cache.list_keys_by_lookup_id
+
+    def read_then_forget(**arguments):
+        rows = genuine(**arguments)
+        services.forget_keys()
+        return rows
+
+    monkeypatch.setattr(key_cache, "list_keys_by_lookup_id", read_then_forget)
+    key_cache.refresh_keys()
+    assert not key_cache.is_known(key.lookup_id)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_written", [True, False])
+def test_a_commit_without_an_answer_is_counted_once(monkeypatch, is_written):
+    key, _ = make_key()
+    services.count_request(key_id=key.pk, route="GET /x", status=200)
+    genuine = usage.connection.commit
+
+    def commit_and_break():
+        if is_written:
+            genuine()
+        else:
+            usage.connection.rollback()
+        raise OperationalError("the connection broke")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(usage.connection._connections[usage.connection._alias], "commit", commit_and_break)
+        with pytest.raises(OperationalError):
+            services.flush_usage()
+    services.count_request(key_id=key.pk, route="GET /x", status=200)
+    services.flush_usage()
+    assert services.flush_usage() == 0
+    assert ApiKeyUsage.objects.get().requests == 2
 
 
 def test_usage_older_than_ninety_days_goes(client):

@@ -63,7 +63,7 @@ RATE_LIMIT_ROUTES: list[str] = [
     *env.list("RATE_LIMIT_ROUTES", [], validate=are_routes),
 ]
 # Sign-in in all its forms: refused, not served from memory, while Redis is down.
-RATE_LIMIT_AUTH_PREFIXES = ["/auth", "/oidc", "/admin/login", "/admin/api-keys"]
+RATE_LIMIT_AUTH_PREFIXES = ("/auth", "/oidc", "/admin/login", "/admin/api-keys")
 # What a class of routes does while Redis is down: `local` counts in the process's memory, `refuse` answers 503.
 RATE_LIMIT_WITHOUT_REDIS = {
     "read": "local",
