@@ -1,12 +1,22 @@
 """GraphQL scalars that every app's schema uses; they live in the innermost room."""
 
 from datetime import datetime
+from math import isfinite
 from typing import Any
 
 import graphene
 from django.utils.dateparse import parse_datetime
-from graphene.types.generic import GenericScalar
-from graphql import GraphQLError, IntValueNode, StringValueNode
+from graphql import (
+    BooleanValueNode,
+    FloatValueNode,
+    GraphQLError,
+    IntValueNode,
+    ListValueNode,
+    NullValueNode,
+    ObjectValueNode,
+    StringValueNode,
+    VariableNode,
+)
 
 
 class DateTime(graphene.Scalar):
@@ -33,8 +43,35 @@ class DateTime(graphene.Scalar):
         return cls.parse_value(node.value if isinstance(node, StringValueNode) else None)
 
 
-class JSON(GenericScalar):
+class JSON(graphene.Scalar):
     """Any JSON value."""
+
+    @staticmethod
+    def serialize(value: Any) -> Any:
+        return value
+
+    @staticmethod
+    def parse_value(value: Any) -> Any:
+        return value
+
+    @classmethod
+    def parse_literal(cls, node: Any, variables: dict[str, Any] | None = None) -> Any:
+        match node:
+            case VariableNode():
+                return (variables or {}).get(node.name.value)
+            case StringValueNode() | BooleanValueNode():
+                return node.value
+            case IntValueNode() if len(node.value) < 80:
+                return int(node.value)
+            case FloatValueNode() if isfinite(float(node.value)):
+                return float(node.value)
+            case NullValueNode():
+                return None
+            case ListValueNode():
+                return [cls.parse_literal(inner, variables) for inner in node.values]
+            case ObjectValueNode():
+                return {field.name.value: cls.parse_literal(field.value, variables) for field in node.fields}
+        raise GraphQLError("JSON takes strings, numbers, booleans, null, lists and objects.")
 
 
 class BigInt(graphene.Scalar):

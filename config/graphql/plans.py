@@ -16,6 +16,7 @@ from graphql import FieldNode, OperationDefinitionNode, OperationType
 
 from config.graphql.documents import Documents, Prepared
 from config.graphql.errors import RequestRefused
+from config.parsers import MAX_DEPTH, is_deep
 from config.schema import PUBLIC_ELECTION_FIELDS, schema
 
 MEMBERS = {"query", "id", "variables", "operationName"}
@@ -84,6 +85,8 @@ def read_body(body: bytes) -> dict[str, Any]:
     # Also as an escape inside the query: PostgreSQL takes no NUL in a text.
     if b"\\u0000" in body or b"\0" in body:
         raise RequestRefused("null_characters_not_allowed", "The request holds a null character.")
+    if is_deep(body.decode(errors="replace")):
+        raise RequestRefused("malformed_json", f"The JSON is nested deeper than {MAX_DEPTH} levels.")
     try:
         asked = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -103,6 +106,8 @@ def read_query_string(text: str) -> dict[str, Any]:
     if "query" in asked or "id" not in asked:
         raise RequestRefused("persisted_only", "By GET only persisted queries are answered: give `id`.", status=405)
     if "variables" in asked:
+        if is_deep(asked["variables"]):
+            raise RequestRefused("malformed_json", f"The JSON is nested deeper than {MAX_DEPTH} levels.")
         try:
             asked["variables"] = orjson.loads(asked["variables"])
         except orjson.JSONDecodeError:

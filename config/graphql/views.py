@@ -61,10 +61,10 @@ def answer_hot(request: HttpRequest) -> HttpResponse | None:
     if "HTTP_AUTHORIZATION" in meta:
         return None
     raw: bytes | str
-    if request.method == "POST" and is_json(request) and 0 < length_of(request) <= plans.max_bytes:
-        raw = request.body
-    elif request.method == "GET":
+    if request.method == "GET":
         raw = meta.get("QUERY_STRING", "")
+    elif is_plain_post(request) and 0 < length_of(request) <= plans.max_bytes:
+        raw = request.body
     else:
         return None
     plan = plans.find(raw)
@@ -102,12 +102,18 @@ def plan_of(request: HttpRequest) -> Plan:
         return plan
     if request.method != "POST":
         raise RequestRefused("method_not_allowed", "Send JSON by POST.", status=405)
+    if request.META.get("QUERY_STRING"):
+        raise RequestRefused("malformed_request", "By POST everything is in the body.")
     if not is_json(request):
         raise RequestRefused("unsupported_media_type", "Send application/json in UTF-8, not compressed.", status=415)
     if length_of(request) > settings.GRAPHQL_MAX_BODY_BYTES:
         detail = f"A request has at most {settings.GRAPHQL_MAX_BODY_BYTES} bytes."
         raise RequestRefused("body_too_large", detail, status=413)
     return plans.of(request.body)
+
+
+def is_plain_post(request: HttpRequest) -> bool:
+    return request.method == "POST" and not request.META.get("QUERY_STRING") and is_json(request)
 
 
 def is_json(request: HttpRequest) -> bool:

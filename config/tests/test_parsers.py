@@ -33,3 +33,17 @@ def test_an_unknown_encoding_and_a_large_body_are_refused(settings):
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 10
     with pytest.raises(BodyTooLarge):
         parse('"' + "x" * 10 + '"')
+
+
+@pytest.mark.parametrize("unit", ['\\"', '""', '"\\'])
+def test_the_depth_of_many_quotes_is_told_in_one_pass(unit):
+    # In minutes, where each quote is tried again up to the end: the test's time limit is the assertion.
+    for end in ("", "\\"):
+        quotes = '"' + unit * 200_000 + end
+        assert not is_deep("[]" * 65 + quotes)
+        assert is_deep("[" * 65 + quotes)
+
+
+def test_brackets_in_strings_are_no_depth():
+    assert not is_deep('"' + "[" * 100 + '\\"' + "[" * 100 + '"')
+    assert is_deep('"\\\\"' + "[" * 65)

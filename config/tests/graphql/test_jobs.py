@@ -86,3 +86,20 @@ def test_the_kinds_of_job_are_rests(client, admin):
         shown = [snake(one | {"inputSchema": None}) | {"input_schema": one["inputSchema"]} for one in found]
         assert shown == client.get("/jobs/types", headers=headers).json()
     assert codes_of(ask(client, query)) == [("not_authenticated", 401)]
+
+
+def test_an_input_is_what_was_written(client):
+    from accounts.permissions import IsSignedIn
+
+    query = """mutation ($x: Int, $y: JSON) { startJob(type: "tests.noop", input: {
+      a: $x, b: [3000000000, -1.5, true, null, "s", {c: $y}], d: $z }) { job { id } } }"""
+    headers = bearer(UserFactory())
+    with job_type(permission=IsSignedIn):
+        given = {"x": 7, "y": {"deep": [1]}}
+        job = data_of(ask(client, query.replace(", d: $z", ""), given, headers=headers))["startJob"]["job"]
+        found = Job.objects.get(pk=job["id"]).input
+        assert found == {"a": 7, "b": [3000000000, -1.5, True, None, "s", {"c": {"deep": [1]}}]}
+        for wrong in ("{a: FOO}", "{a: $z}", "{a: 1e999}", f"{{a: {'9' * 100}}}"):
+            query = f'mutation {{ startJob(type: "tests.noop", input: {wrong}) {{ job {{ id }} }} }}'
+            assert codes_of(ask(client, query, headers=headers)) == [("validation_failed", 400)], wrong
+    assert Job.objects.count() == 1

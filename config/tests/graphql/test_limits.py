@@ -136,6 +136,8 @@ def test_a_sessions_cookie_means_nothing(client):
         ('{"query": "{ __typename }", "variables": []}', "malformed_request"),
         ('{"query": "{ __typename }", "operationName": 1}', "malformed_request"),
         ('{"query": "{ __typename }", "variables": {"a": 1}}', "unknown_variable"),
+        ('{"query": "{ __typename }", "variables": {"a": ' + "[" * 90 + "]" * 90 + "}}", "malformed_json"),
+        ('{"query": "{ __typename }' + '\\\\\\"[' * 9000, "malformed_json"),
         ('{"query": "query ($a: Int) { __typename }", "variables": {"a": "x"}}', "validation_failed"),
         ('{"query": "{ election(id: \\"\\\\u0000\\") { id } }"}', "null_characters_not_allowed"),
     ],
@@ -230,3 +232,8 @@ def test_get_answers_persisted_queries_only(client):
 def test_all_members_of_a_large_body_are_capped(client, settings):
     query = "query ($id: ID!) { election(id: $id) { id } }"
     assert ask(client, query, {"id": "x" * 100_000}).status_code == 413
+
+
+def test_a_post_asks_by_its_body_alone(client):
+    response = client.post("/graphql?query={__typename}", {"query": "{ __typename }"}, "application/json")
+    assert codes_of(response) == [("malformed_request", 400)]

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from graphql import GraphQLObjectType, is_enum_type, is_input_object_type
+from rest_framework.permissions import AllowAny
 
 from config.graphql import write_types
 from config.graphql.plans import persisted_documents
-from config.schema import PERMISSIONS, SCOPES, guard_root_fields, schema
+from config.schema import PERMISSIONS, PUBLIC_ELECTION_FIELDS, SCOPES, guard_root_fields, schema
 
 pytestmark = pytest.mark.django_db
 
@@ -23,6 +24,10 @@ def test_every_root_field_names_its_permission_and_every_scope_a_field():
     fields = {to_snake_case(name) for root in (built.query_type, built.mutation_type) for name in root.fields}
     assert fields == names
     assert set(SCOPES) <= names
+
+
+def test_what_is_kept_for_everybody_is_open_to_everybody():
+    assert {PERMISSIONS[name] for name in PUBLIC_ELECTION_FIELDS - {"__typename"}} == {AllowAny}
 
 
 def test_a_root_field_without_a_permission_stops_the_start(monkeypatch):
