@@ -11,7 +11,9 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.template.loader import render_to_string
+from django.utils.cache import patch_vary_headers
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler, set_rollback
@@ -105,24 +107,37 @@ def problem_response(*, status: int, code: str, detail: str) -> JsonResponse:
     return JsonResponse(body, status=status, content_type=CONTENT_TYPE)
 
 
-def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:
-    return problem_response(status=400, code="bad_request", detail="The request could not be understood.")
+def problem_page(request: HttpRequest, *, status: int, code: str, detail: str) -> HttpResponse:
+    """Answer with a problem, or, to who would rather read HTML, with a page that says the same."""
+    preferred = request.get_preferred_type([CONTENT_TYPE, "application/json", "text/html"])
+    if preferred != "text/html":
+        response: HttpResponse = problem_response(status=status, code=code, detail=detail)
+    else:
+        # Without the request: no context processor may ask the database, which may be what failed.
+        page = render_to_string("problem.html", problem_body(status=status, code=code, detail=detail))
+        response = HttpResponse(page, status=status)
+    patch_vary_headers(response, ["Accept"])
+    return response
 
 
-def permission_denied(request: HttpRequest, exception: Exception) -> JsonResponse:
-    return problem_response(status=403, code="permission_denied", detail="You may not do this.")
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return problem_page(request, status=400, code="bad_request", detail="The request could not be understood.")
 
 
-def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
-    return problem_response(status=404, code="not_found", detail="There is nothing at this address.")
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return problem_page(request, status=403, code="permission_denied", detail="You may not do this.")
 
 
-def server_error(request: HttpRequest) -> JsonResponse:
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return problem_page(request, status=404, code="not_found", detail="There is nothing at this address.")
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
     error = sys.exc_info()[1]
     if isinstance(error, DatabaseGone):
         logger.error("the database does not answer: %s", type(error.__cause__ or error).__name__)
         gone = DatabaseUnavailable()
-        response = problem_response(status=gone.status_code, code=gone.default_code, detail=str(gone.detail))
+        response = problem_page(request, status=gone.status_code, code=gone.default_code, detail=str(gone.detail))
         response["Retry-After"] = str(gone.wait)
         return response
-    return problem_response(status=500, code="internal_error", detail="Something went wrong on our side.")
+    return problem_page(request, status=500, code="internal_error", detail="Something went wrong on our side.")

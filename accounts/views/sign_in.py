@@ -200,7 +200,22 @@ def query(name: str, description: str, *, required: bool = False, enum: list[str
     return OpenApiParameter(name, OpenApiTypes.STR, description=description, required=required, enum=enum)
 
 
-class LoginView(PublicView):
+class SignInView(PublicView):
+    """A step of a sign-in: a browser is told of a refusal by a page, everything else by a problem."""
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        if response.status_code >= 400 and "text/html" in request.headers.get("Accept", ""):
+            page = render(request._request, "accounts/sign_in_failed.html", response.data, status=response.status_code)
+            for name in ("WWW-Authenticate", "Retry-After"):
+                if name in response:
+                    page[name] = response[name]
+            response = page
+        response["Cache-Control"] = "no-store"
+        return response
+
+
+class LoginView(SignInView):
     """Sends the browser to an eID provider."""
 
     @extend_schema(
@@ -223,7 +238,7 @@ class LoginView(PublicView):
         return StartSignIn.as_view(provider=provider)(request._request)
 
 
-class CallbackView(PublicView):
+class CallbackView(SignInView):
     """Ends a sign-in: 302 with a session, or 200 with tokens."""
 
     @extend_schema(
@@ -253,15 +268,4 @@ class CallbackView(PublicView):
             attempt = getattr(self.request._request, "attempt", None)
             provider = attempt.provider.name if attempt else ""
             record_refusal(code=response.data["code"], provider=provider, is_audited=not isinstance(exc, BadCallback))
-        return response
-
-    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
-        response = super().finalize_response(request, response, *args, **kwargs)
-        if response.status_code >= 400 and "text/html" in request.headers.get("Accept", ""):
-            page = render(request._request, "accounts/sign_in_failed.html", response.data, status=response.status_code)
-            for name in ("WWW-Authenticate", "Retry-After"):
-                if name in response:
-                    page[name] = response[name]
-            response = page
-        response["Cache-Control"] = "no-store"
         return response

@@ -1,0 +1,39 @@
+"""A browser reads of an error on a page, a program in a problem."""
+
+import pytest
+from django.test import RequestFactory
+
+from config.problems import server_error
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json", "application/problem+json", ""])
+def test_a_program_gets_a_problem(client, accept):
+    response = client.get("/nowhere", headers={"Accept": accept} if accept else {})
+    assert (response.status_code, response["Content-Type"]) == (404, "application/problem+json")
+    assert response.json()["code"] == "not_found"
+    assert "Accept" in response["Vary"]
+
+
+def test_a_browser_gets_a_page_with_the_same_words(client):
+    response = client.get("/nowhere", headers={"Accept": BROWSER})
+    assert response.status_code == 404
+    assert response["Content-Type"].startswith("text/html")
+    assert "There is nothing at this address." in response.content.decode()
+    assert response["X-Request-ID"] in response.content.decode()
+
+
+def test_the_page_of_a_fault_asks_no_database():
+    response = server_error(RequestFactory().get("/", headers={"Accept": BROWSER}))
+    assert response.status_code == 500
+    assert "Something went wrong on our side." in response.content.decode()
+
+
+@pytest.mark.django_db
+def test_a_refused_start_of_a_sign_in_is_a_page_too(client):
+    response = client.get("/auth/login?provider=nobody", headers={"Accept": BROWSER})
+    code = client.get("/auth/login?provider=nobody").json()["code"]
+    assert response.status_code == 404
+    assert "You are not signed in" in response.content.decode()
+    assert f"<code>{code}</code>" in response.content.decode()
