@@ -11,6 +11,7 @@ from unfold.decorators import display
 from accounts.admin_base import ReadOnlyAdmin, ReadOnlyInline, StaffAdmin
 from accounts.models import Identity, ProviderToken, RefreshToken, RevokedToken, Role, SignIn, User
 from accounts.services import create_user, delete_user, end_sign_in, invite, update_user
+from audit.admin_base import abbreviated, confirmed, copyable
 
 
 class IdentityInline(ReadOnlyInline):
@@ -31,6 +32,13 @@ class UserForm(forms.ModelForm):
     class Meta:
         model = User
         fields = ["email", "role", "is_active"]
+        labels = {"email": "E-mail", "is_active": "Active"}
+        help_texts = {
+            "email": "Links the person's first sign-in, if the eID provider has verified the same address. "
+            "Never links one to staff: those take an invitation.",
+            "role": "Viewers see everything here and change nothing; administrators change it; citizens stay out.",
+            "is_active": "Taken away, the person is signed out everywhere at once and cannot sign in.",
+        }
 
 
 @admin.register(User)
@@ -41,6 +49,7 @@ class UserAdmin(StaffAdmin):
     list_display = ["display_name", "show_role", "is_active", "last_login", "created_at"]
     list_filter = ["role", "is_active", "last_login"]
     search_fields = ["email", "id"]
+    search_help_text = "E-mail or id"
     ordering = ["-created_at"]
     readonly_fields = ["id", "created_at", "last_login", "deleted_at"]
     inlines = [IdentityInline, SignInInline]
@@ -66,7 +75,7 @@ class UserAdmin(StaffAdmin):
 
     @display(description="User", header=True)
     def display_name(self, user: User) -> list[str]:
-        return [user.email or "citizen without e-mail", str(user.pk)]
+        return [user.email or "Citizen without e-mail", str(user.pk)]
 
     @display(description="Role", label={"Administrator": "danger", "Viewer": "info", "Citizen": "success"})
     def show_role(self, user: User) -> str:
@@ -140,6 +149,7 @@ def refuse(request: Any, obj: Any, error: APIException) -> None:
 
 @admin.register(Identity)
 class IdentityAdmin(ReadOnlyAdmin):
+    search_help_text = "Subject or e-mail"
     list_display = ["subject", "issuer", "user", "claimed_email", "is_email_verified", "last_seen_at"]
     list_filter = ["issuer", "is_email_verified"]
     search_fields = ["subject", "claimed_email", "user__email"]
@@ -150,18 +160,37 @@ class IdentityAdmin(ReadOnlyAdmin):
 class SignInAdmin(ReadOnlyAdmin):
     """Sign-ins; an admin may end one, nothing else."""
 
-    list_display = ["id", "user", "method", "provider", "created_at", "expires_at", "show_state"]
+    list_display = ["created_at", "user", "method", "provider", "expires_at", "show_state"]
+    fields = [
+        "show_id",
+        "user",
+        "method",
+        "provider",
+        "issuer",
+        "subject",
+        "created_at",
+        "expires_at",
+        "revoked_at",
+        "revoked_because",
+    ]
+    readonly_fields = fields
     list_filter = ["method", "provider", "created_at", "revoked_because"]
     search_fields = ["id", "user__email", "subject"]
+    search_help_text = "E-mail, the provider's subject, or an id"
     list_select_related = ["user"]
     date_hierarchy = "created_at"
     actions = ["end"]  # type: ignore[assignment]
+
+    @display(description="ID")
+    def show_id(self, sign_in: SignIn) -> str:
+        return copyable(sign_in.pk, is_whole=True)
 
     @display(description="State", label={"live": "success", "revoked": "danger", "over": "warning"})
     def show_state(self, sign_in: SignIn) -> str:
         return sign_in.state
 
     @admin.action(description="End these sign-ins", permissions=["end"])
+    @confirmed("Who is signed in by these is signed out at once, on that device, with all tokens that came from it.")
     def end(self, request: HttpRequest, queryset: Any) -> None:
         actor = f"user:{request.user.pk}"
         for sign_in in queryset.filter(revoked_at=None):
@@ -176,21 +205,34 @@ class SignInAdmin(ReadOnlyAdmin):
 class ProviderTokenAdmin(ReadOnlyAdmin):
     """When tokens were issued and replaced; never the tokens, sealed or not."""
 
-    list_display = ["sign_in", "generation", "issued_at", "expires_at", "replaced_at"]
+    list_display = ["issued_at", "show_user", "generation", "expires_at", "replaced_at"]
     list_filter = ["issued_at"]
-    list_select_related = ["sign_in"]
-    fields = list_display
+    list_select_related = ["sign_in__user"]
+    fields = ["sign_in", "generation", "issued_at", "expires_at", "replaced_at"]
+
+    @display(description="User")
+    def show_user(self, token: ProviderToken) -> str:
+        return str(token.sign_in.user)
 
 
 @admin.register(RefreshToken)
 class RefreshTokenAdmin(ReadOnlyAdmin):
-    list_display = ["id", "sign_in", "issued_at", "expires_at", "used_at"]
+    list_display = ["issued_at", "show_user", "expires_at", "used_at"]
     list_filter = ["issued_at", "used_at"]
-    list_select_related = ["sign_in"]
-    fields = list_display
+    list_select_related = ["sign_in__user"]
+    fields = ["sign_in", "issued_at", "expires_at", "used_at"]
+
+    @display(description="User")
+    def show_user(self, token: RefreshToken) -> str:
+        return str(token.sign_in.user)
 
 
 @admin.register(RevokedToken)
 class RevokedTokenAdmin(ReadOnlyAdmin):
-    list_display = ["jti", "revoked_at", "expires_at"]
+    list_display = ["show_jti", "revoked_at", "expires_at"]
     search_fields = ["jti"]
+    search_help_text = "A token's `jti`"
+
+    @display(description="Token (jti)")
+    def show_jti(self, token: RevokedToken) -> str:
+        return abbreviated(token.jti)

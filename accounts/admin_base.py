@@ -5,6 +5,7 @@ from typing import Any
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin, TabularInline
 
+from audit.admin_base import ReadOnlyAdmin as BareReadOnlyAdmin
 from audit.services import AuditedAdmin
 
 
@@ -17,19 +18,8 @@ class StaffAdmin(AuditedAdmin, ModelAdmin):
     list_fullwidth = True
 
 
-class ReadOnlyAdmin(StaffAdmin):
+class ReadOnlyAdmin(BareReadOnlyAdmin, StaffAdmin):
     """An admin for facts and append-only rows: lists, filters and details, and no way to add, change or delete."""
-
-    actions = None
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 class ReadOnlyInline(TabularInline):
@@ -38,6 +28,8 @@ class ReadOnlyInline(TabularInline):
     extra = 0
     can_delete = False
     show_change_link = True
+    # Its title is the row said again.
+    hide_title = True
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -15,6 +15,7 @@ from accounts.services import actor_of
 from apikeys import services
 from apikeys.models import ApiKey, ApiKeyUsage
 from apikeys.selectors import list_daily_usage
+from audit.admin_base import confirmed
 
 CHART_DAYS = 30
 BAR_WIDTH, CHART_HEIGHT = 20, 120
@@ -42,6 +43,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     list_filter = [StatusFilter]
     list_select_related = ["owner"]
     search_fields = ["name", "lookup_id", "owner__email"]
+    search_help_text = "Name, prefix or owner"
     fields = [
         "name",
         "prefix",
@@ -59,7 +61,8 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     readonly_fields = fields
     actions = ["revoke"]  # type: ignore[assignment]
 
-    @admin.action(description="Revoke the selected keys", permissions=["revoke"])
+    @admin.action(description="Revoke these keys", permissions=["revoke"])
+    @confirmed("Programs that use these keys are refused from now on. This cannot be taken back.")
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         for key in queryset:
             services.revoke_api_key(key_id=key.pk, actor=actor_of(request.user))  # type: ignore[arg-type]

@@ -10,33 +10,15 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
 from django.utils.html import format_html, format_html_join
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 
+from audit.admin_base import NOTHING, ReadOnlyAdmin, copyable, formatted_json, hexadecimal, names_of, preformatted
 from audit.models import Anchor, Checkpoint, Entry, Export, Leaf, Tile, Verification
-from audit.selectors import get_last_verification, get_log_state, list_entries
+from audit.selectors import get_last_verification, get_log_state, list_entries, name_people
 
 ROOMS = ["accounts", "apikeys", "audit", "chain", "elections", "jobs", "notifications", "zk"]
 ESTIMATE_FROM = 50_000
-
-
-class ReadOnlyAdmin(ModelAdmin):
-    """An admin in which nothing can be added, changed or deleted."""
-
-    actions = None
-    list_per_page = 50
-    show_full_result_count = False
-    list_fullwidth = True
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 class EstimatingPaginator(Paginator):
@@ -67,7 +49,7 @@ class RoomFilter(admin.SimpleListFilter):
 
 @admin.register(Entry)
 class EntryAdmin(ReadOnlyAdmin):
-    list_display = ["number", "created_at", "action", "actor", "target", "request_id"]
+    list_display = ["number", "created_at", "action", "who", "show_target"]
     list_display_links = ["number", "created_at"]
     list_filter = [RoomFilter, ("created_at", RangeDateTimeFilter)]
     list_filter_submit = True
@@ -78,7 +60,8 @@ class EntryAdmin(ReadOnlyAdmin):
     ordering = ["-id"]
     paginator = EstimatingPaginator
     fields = [
-        "number", "id", "created_at", "action", "actor", "target", "data", "request_id", "transaction",
+        "number", "show_id", "created_at", "action", "show_actor", "whole_target", "show_data",
+        "request_id", "transaction",
         "entry_hash", "canonical_bytes", "proof",
     ]  # fmt: skip
     readonly_fields = fields
@@ -86,6 +69,16 @@ class EntryAdmin(ReadOnlyAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         state = {"log": get_log_state(), "verification": get_last_verification()}
         return super().changelist_view(request, extra_context=state | (extra_context or {}))
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        # One query for the page's people, not one a row.
+        page = super().get_changelist_instance(request)
+        entries = list(page.result_list)
+        people = name_people([entry.actor for entry in entries])
+        for entry in entries:
+            entry.people = people
+        page.result_list = entries
+        return page
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Entry], search_term: str
@@ -103,18 +96,44 @@ class EntryAdmin(ReadOnlyAdmin):
     def number(self, entry: Entry) -> str:
         return str(entry.leaf.seq) if hasattr(entry, "leaf") else "waiting"
 
+    @display(description="Actor", ordering="actor")
+    def who(self, entry: Entry) -> str:
+        return format_html('<span title="{}">{}</span>', entry.actor, names_of(entry.people, entry.actor))  # type: ignore[attr-defined]
+
+    @display(description="Actor")
+    def show_actor(self, entry: Entry) -> str:
+        name = name_people([entry.actor]).get(entry.actor)
+        actor = copyable(entry.actor, is_whole=True)
+        return format_html("{} {}", name, actor) if name else actor
+
+    @display(description="Target", ordering="target")
+    def show_target(self, entry: Entry) -> str:
+        return copyable(entry.target)
+
+    @display(description="Target")
+    def whole_target(self, entry: Entry) -> str:
+        return copyable(entry.target, is_whole=True)
+
+    @display(description="ID")
+    def show_id(self, entry: Entry) -> str:
+        return copyable(entry.pk, is_whole=True)
+
+    @display(description="Data")
+    def show_data(self, entry: Entry) -> str:
+        return formatted_json(entry.data)
+
     @display(description="Hash")
     def entry_hash(self, entry: Entry) -> str:
-        return bytes(entry.leaf.entry_hash).hex() if hasattr(entry, "leaf") else "–"
+        return copyable(bytes(entry.leaf.entry_hash).hex(), is_whole=True) if hasattr(entry, "leaf") else NOTHING
 
     @display(description="Canonical bytes")
     def canonical_bytes(self, entry: Entry) -> str:
-        return entry.leaf.body if hasattr(entry, "leaf") else "–"
+        return preformatted(entry.leaf.body) if hasattr(entry, "leaf") else NOTHING
 
     @display(description="Proof")
     def proof(self, entry: Entry) -> str:
         if not hasattr(entry, "leaf"):
-            return "–"
+            return NOTHING
         return format_html('<a href="/audit/proof?id={}">inclusion proof</a>', entry.pk)
 
 
@@ -142,8 +161,12 @@ class VerificationAdmin(ReadOnlyAdmin):
 @admin.register(Checkpoint)
 class CheckpointAdmin(ReadOnlyAdmin):
     list_display = ["tree_size", "created_at"]
-    fields = ["created_at", "tree_size", "note"]
+    fields = ["created_at", "tree_size", "show_note"]
     readonly_fields = fields
+
+    @display(description="Note")
+    def show_note(self, checkpoint: Checkpoint) -> str:
+        return preformatted(checkpoint.note)
 
 
 @admin.register(Export)
@@ -155,27 +178,41 @@ class ExportAdmin(ReadOnlyAdmin):
 
 @admin.register(Anchor)
 class AnchorAdmin(ReadOnlyAdmin):
-    list_display = ["tree_size", "chain_id", "contract", "transaction_hash", "created_at"]
+    list_display = ["tree_size", "chain_id", "short_contract", "transaction_hash", "created_at"]
     fields = ["tree_size", "root", "chain_id", "contract", "transaction_hash", "created_at"]
     readonly_fields = fields
 
     @display(description="Transaction")
     def transaction_hash(self, anchor: Anchor) -> str:
-        return "0x" + bytes(anchor.tx_hash).hex()
+        return copyable(hexadecimal(anchor.tx_hash))
+
+    @display(description="Contract")
+    def short_contract(self, anchor: Anchor) -> str:
+        return copyable(anchor.contract)
 
     @display(description="Root")
     def root(self, anchor: Anchor) -> str:
-        return "0x" + bytes(anchor.root_hash).hex()
+        return copyable(hexadecimal(anchor.root_hash), is_whole=True)
 
 
 @admin.register(Leaf)
 class LeafAdmin(ReadOnlyAdmin):
     """The numbered log: what the next entry names, and the tree is over."""
 
-    list_display = ["seq", "entry", "body"]
+    list_display = ["seq", "entry", "show_hash"]
     search_fields = ["seq"]
+    search_help_text = "A number"
     list_select_related = ["entry"]
-    exclude = ["entry_hash"]
+    fields = ["seq", "entry", "show_hash", "show_body"]
+    readonly_fields = fields
+
+    @display(description="Hash")
+    def show_hash(self, leaf: Leaf) -> str:
+        return copyable(bytes(leaf.entry_hash).hex())
+
+    @display(description="Canonical bytes")
+    def show_body(self, leaf: Leaf) -> str:
+        return preformatted(leaf.body)
 
 
 @admin.register(Tile)

@@ -11,7 +11,9 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from accounts.services import read_admin_metrics
+from audit.admin_base import names_of, shorten
 from audit.models import Entry
+from audit.selectors import name_people
 from config.admin_metrics import request_rates
 from elections.models import ChainHead, Election, Status
 
@@ -23,7 +25,7 @@ CHART_OPTIONS = json.dumps(
         "animation": False,
         "maintainAspectRatio": False,
         "plugins": {"legend": {"display": False}},
-        "elements": {"point": {"radius": 2}},
+        "elements": {"point": {"radius": 2}, "line": {"tension": 0}},
         "datasets": {"bar": {"maxBarThickness": 40, "borderRadius": 4}},
         "scales": {
             "x": {"grid": {"display": False}},
@@ -72,6 +74,15 @@ def audit_chart() -> str:
     return chart([hour.strftime("%H:00") for hour in hours], [counts.get(hour, 0) for hour in hours], "entries")
 
 
+def newest_entries() -> list[dict[str, Any]]:
+    """List the newest entries for a reader: people by e-mail, identifiers short."""
+    entries = list(Entry.objects.order_by("-id")[:SHOWN_ENTRIES])
+    people = name_people([entry.actor for entry in entries])
+    return [
+        {"row": entry, "actor": names_of(people, entry.actor), "target": shorten(entry.target)} for entry in entries
+    ]
+
+
 def fill_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add the dashboard's figures and charts to the index page's context."""
     figures = read_admin_metrics()
@@ -85,6 +96,7 @@ def fill_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, A
         "queue_chart": queue_chart(figures["queues"]),
         "rate_chart": rate_chart(),
         "audit_chart": audit_chart(),
-        "audit_entries": list(Entry.objects.order_by("-id")[:SHOWN_ENTRIES]),
+        "audit_entries": newest_entries(),
+        "title": "Dashboard",
     }
     return context

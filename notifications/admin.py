@@ -21,6 +21,7 @@ from unfold.decorators import display
 
 from accounts.admin_base import ReadOnlyAdmin, ReadOnlyInline
 from accounts.models import User
+from audit.admin_base import confirmed, copyable, formatted_json
 from notifications.exceptions import NotificationNotFailed, TemplateIncomplete
 from notifications.models import (
     ELECTION_EVENTS,
@@ -68,21 +69,22 @@ class ProviderEventInline(ReadOnlyInline):
 @admin.register(Notification)
 class NotificationAdmin(ReadOnlyAdmin):
     list_display = (
-        "id",
+        "created_at",
         "event",
-        "election",
+        "shown_election",
+        "user",
         "channel",
         "shown_status",
         "attempts",
         "last_error",
-        "created_at",
         "sent_at",
     )
     list_filter = ("status", "event", "channel", "language", "provider")
     search_fields = ("id", "address", "election", "provider_message_id", "user__email")
+    search_help_text = "Address, user, election, an id of ours or the provider's"
     list_select_related = ("user",)
-    exclude = ("payload",)
-    readonly_fields = ("preview",)
+    exclude = ("payload", "errors")
+    readonly_fields = ("preview", "shown_id", "shown_errors")
     inlines = [ProviderEventInline]
     actions = ["send_again"]  # type: ignore[assignment]
     change_list_template = "notifications_admin/change_list.html"
@@ -103,6 +105,18 @@ class NotificationAdmin(ReadOnlyAdmin):
     def shown_status(self, row: Notification) -> str:
         return row.status
 
+    @display(description="Election", ordering="election")
+    def shown_election(self, row: Notification) -> str:
+        return copyable(row.election)
+
+    @display(description="ID")
+    def shown_id(self, row: Notification) -> str:
+        return copyable(row.pk, is_whole=True)
+
+    @display(description="Errors")
+    def shown_errors(self, row: Notification) -> str:
+        return formatted_json(row.errors)
+
     @admin.display(description="Last error")
     def last_error(self, row: Notification) -> str:
         return row.errors[-1]["code"] if row.errors else ""
@@ -115,7 +129,8 @@ class NotificationAdmin(ReadOnlyAdmin):
     def has_send_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.is_superuser)
 
-    @admin.action(description="Send again", permissions=["send"])
+    @admin.action(description="Send these again", permissions=["send"])
+    @confirmed("Those that failed go out once more. The others are left alone.")
     def send_again(self, request: HttpRequest, rows: QuerySet[Notification]) -> None:
         queued = 0
         for row in rows:
@@ -262,7 +277,7 @@ class ContactAdmin(ReadOnlyAdmin):
 
 @admin.register(ProviderEvent)
 class ProviderEventAdmin(ReadOnlyAdmin):
-    list_display = ("provider", "kind", "notification", "received_at")
+    list_display = ("received_at", "provider", "kind", "notification")
     list_filter = ("provider", "kind")
     search_fields = ("event_id", "notification__id")
     list_select_related = ("notification",)

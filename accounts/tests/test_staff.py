@@ -278,7 +278,7 @@ def test_admins_invite_and_delete_users(client):
 
 def test_an_admin_ends_sign_ins_and_a_viewer_does_not(client, rows):
     url = reverse("admin:accounts_signin_changelist")
-    data = {"action": "end", "_selected_action": [str(rows["signin"].pk)]}
+    data = {"action": "end", "_selected_action": [str(rows["signin"].pk)], "confirmed": "yes"}
     client.force_login(UserFactory(role="viewer"))
     client.post(url, data)
     assert SignIn.objects.get(pk=rows["signin"].pk).revoked_at is None

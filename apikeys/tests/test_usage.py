@@ -187,6 +187,6 @@ def test_the_admin_shows_a_chart_and_revokes(client):
     page = client.get(f"/admin/apikeys/apikey/{key.pk}/change/").content.decode()
     assert "1200 answered, 34 refused" in page
     assert text[16:] not in page
-    client.post("/admin/apikeys/apikey/", {"action": "revoke", "_selected_action": [str(key.pk)]})
+    client.post("/admin/apikeys/apikey/", {"action": "revoke", "_selected_action": [str(key.pk)], "confirmed": "yes"})
     key.refresh_from_db()
     assert key.status == "revoked"

@@ -105,6 +105,7 @@ TEMPLATES = [
 ]
 
 LANGUAGE_CODE = "en"
+FORMAT_MODULE_PATH = "config.formats"
 LANGUAGES = [("en", "English"), ("bg", "Български")]
 LOCALE_PATHS = [BASE_DIR / "notifications" / "locale"]
 TIME_ZONE = "UTC"

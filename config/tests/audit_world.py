@@ -84,7 +84,7 @@ class World:
 
     def act(self, place: str, action: str, row: Any) -> None:
         """Run an action of the Django admin over one row."""
-        form = {"action": action, "_selected_action": [str(row.pk)]}
+        form = {"action": action, "_selected_action": [str(row.pk)], "confirmed": "yes"}
         response = self.browser().post(f"/admin/{place}/", form)
         assert response.status_code in (200, 302), response.content
 

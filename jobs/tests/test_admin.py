@@ -29,7 +29,7 @@ def test_admins_cancel_and_viewers_do_not(client):
     with job_type():
         job = start(type="tests.noop", input={})
     address = reverse("admin:jobs_job_changelist")
-    body = {"action": "cancel_jobs", "_selected_action": [str(job.pk)]}
+    body = {"action": "cancel_jobs", "_selected_action": [str(job.pk)], "confirmed": "yes"}
     client.force_login(UserFactory(role="viewer"))
     client.post(address, body)
     job.refresh_from_db()

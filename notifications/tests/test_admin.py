@@ -112,7 +112,7 @@ def test_failed_messages_are_sent_again_by_admins_only(client, sendgrid):
     row = notification()
     deliver_due()
     address = reverse("admin:notifications_notification_changelist")
-    body = {"action": "send_again", "_selected_action": [str(row.pk)]}
+    body = {"action": "send_again", "_selected_action": [str(row.pk)], "confirmed": "yes"}
     client.force_login(UserFactory(role="viewer"))
     client.post(address, body)
     row.refresh_from_db()
@@ -126,5 +126,5 @@ def test_failed_messages_are_sent_again_by_admins_only(client, sendgrid):
 def test_the_dashboard_shows_the_providers(client):
     client.force_login(UserFactory(role="viewer"))
     page = client.get("/admin/").content.decode()
-    assert "email by file: <strong>idle</strong>" in page
-    assert "sms by log" in page
+    assert "E-mail (file): <strong>idle</strong>" in page
+    assert "SMS (log): <strong>" in page

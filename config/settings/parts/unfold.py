@@ -15,6 +15,10 @@ def item(title: str, icon: str, name: str) -> dict[str, object]:
     return {"title": title, "icon": icon, "link": reverse_lazy(name)}
 
 
+def list_of(title: str, icon: str, model: str) -> dict[str, object]:
+    return item(title, icon, f"admin:{model}_changelist")
+
+
 UNFOLD = {
     "SITE_TITLE": "Psephos",
     "SITE_HEADER": "Psephos",
@@ -25,18 +29,56 @@ UNFOLD = {
     "BORDER_RADIUS": "6px",
     "DASHBOARD_CALLBACK": "config.admin_dashboard.fill_dashboard",
     "STYLES": [lambda request: static("admin_dashboard/dashboard.css")],
+    "SCRIPTS": [lambda request: static("admin_dashboard/copy.js")],
     "SIDEBAR": {
         "show_search": True,
+        # The inner tables, which nobody opens every day, are there.
         "show_all_applications": True,
         "navigation": [
+            {"items": [item("Dashboard", "dashboard", "admin:index")]},
             {
+                "title": "Elections",
                 "items": [
-                    item("Dashboard", "dashboard", "admin:index"),
-                    item("Users", "group", "admin:accounts_user_changelist"),
-                    item("API keys", "key", "admin:apikeys_apikey_changelist"),
-                    item("API documentation", "description", "docs"),
-                ]
-            }
+                    list_of("Elections", "how_to_vote", "elections_election"),
+                    list_of("Descriptions", "article", "elections_metadata"),
+                    list_of("Censuses", "groups", "elections_census"),
+                ],
+            },
+            {
+                "title": "People",
+                "items": [
+                    list_of("Users", "group", "accounts_user"),
+                    list_of("Sign-ins", "login", "accounts_signin"),
+                    list_of("API keys", "key", "apikeys_apikey"),
+                ],
+            },
+            {
+                "title": "Messages",
+                "items": [
+                    list_of("Messages", "mail", "notifications_notification"),
+                    list_of("Announcements", "campaign", "notifications_announcement"),
+                    list_of("Subscriptions", "notifications", "notifications_subscription"),
+                    item("Templates and tests", "preview", "admin:notifications_notification_templates"),
+                ],
+            },
+            {
+                "title": "Chain and work",
+                "items": [
+                    list_of("Index", "sync", "chain_checkpoint"),
+                    list_of("Transactions", "receipt_long", "chain_transaction"),
+                    list_of("Dead letters", "report", "chain_deadletter"),
+                    list_of("Jobs", "work", "jobs_job"),
+                ],
+            },
+            {
+                "title": "Audit",
+                "items": [
+                    list_of("Entries", "history", "audit_entry"),
+                    list_of("Verifications", "verified", "audit_verification"),
+                    list_of("Checkpoints", "flag", "audit_checkpoint"),
+                ],
+            },
+            {"items": [item("API documentation", "description", "docs")]},
         ],
     },
 }
