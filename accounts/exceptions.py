@@ -1,5 +1,6 @@
 """What can go wrong with users, sign-ins and tokens."""
 
+from django.db import InterfaceError, OperationalError
 from rest_framework import status
 from rest_framework.exceptions import APIException, AuthenticationFailed
 
@@ -145,3 +146,14 @@ class TooManyAttempts(APIException):
     default_code = "too_many_attempts"
     default_detail = "Too many attempts; try again in a minute."
     wait = 60
+
+
+# What Django raises for a database that restarts, refuses connections, or has no room left.
+DatabaseGone = (OperationalError, InterfaceError)
+
+
+class DatabaseUnavailable(APIException):
+    status_code = 503
+    default_code = "database_unavailable"
+    default_detail = "The database does not answer at the moment; nothing was changed. Try again soon."
+    wait = 5

@@ -9,8 +9,6 @@ import asyncio
 import contextlib
 import logging
 import random
-import signal
-import threading
 import time
 import weakref
 from collections import deque
@@ -24,7 +22,9 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.utils.module_loading import import_string
 from prometheus_client import Gauge, Histogram
-from rest_framework.exceptions import APIException
+from rest_framework.exceptions import APIException, NotFound
+
+from accounts.exceptions import DatabaseGone, DatabaseUnavailable
 
 logger = logging.getLogger(__name__)
 SOCKETS = Gauge("psephos_websockets", "Open WebSockets", ["consumer"], multiprocess_mode="livesum")
@@ -38,6 +38,8 @@ PUSH_LAG = Histogram(
 # RFC 6455 codes, and of the range 4000–4999 that is ours.
 RESTART = 1012
 TOO_BIG = 1009
+INTERNAL = 1011
+TRY_LATER = 1013
 IDLE = 4000
 SLOW_CLIENT = 4001
 MALFORMED = 4400
@@ -45,7 +47,15 @@ UNAUTHENTICATED = 4401
 FORBIDDEN = 4403
 NOT_FOUND = 4404
 TOO_MANY = 4429
-CODES_BY_STATUS = {400: MALFORMED, 401: UNAUTHENTICATED, 403: FORBIDDEN, 404: NOT_FOUND, 429: TOO_MANY}
+CODES_BY_STATUS = {
+    400: MALFORMED,
+    401: UNAUTHENTICATED,
+    403: FORBIDDEN,
+    404: NOT_FOUND,
+    429: TOO_MANY,
+    500: INTERNAL,
+    503: TRY_LATER,
+}
 
 
 class HeartbeatConsumer(AsyncWebsocketConsumer):
@@ -145,7 +155,26 @@ class HeartbeatConsumer(AsyncWebsocketConsumer):
         )
         if handler is None or message["type"].startswith("_"):
             raise ValueError(f"no handler for message type {message['type']}")
-        await handler(message)
+        try:
+            await handler(message)
+        except StopConsumer:
+            raise
+        except Exception as error:
+            if message["type"] == "websocket.disconnect":
+                raise
+            await self.fail(error)
+
+    async def fail(self, error: Exception) -> None:
+        """Close after what was not foreseen; the client reads a code and nothing of the exception."""
+        if not self.is_open:
+            await self.accept()
+            self.is_open = True
+        if isinstance(error, DatabaseGone):
+            logger.error("the database does not answer: %s", type(error.__cause__ or error).__name__)
+            self.refuse(DatabaseUnavailable())
+        else:
+            logger.exception("unhandled exception in a socket")
+            self.refuse(APIException("Something went wrong on our side.", code="internal_error"))
 
     async def connect(self) -> None:
         try:
@@ -246,6 +275,13 @@ class HubConsumer(HeartbeatConsumer):
             pass
 
 
+class UnknownSocket(HubConsumer):
+    """Refuse an address at which there is no socket."""
+
+    async def opened(self) -> None:
+        raise NotFound("There is no socket at this address.")
+
+
 class LiveSockets:
     """The open sockets of this process: one ticker beats for all of them, and a shutdown tells all of them."""
 
@@ -265,7 +301,6 @@ class LiveSockets:
         loop = asyncio.get_running_loop()
         if self.loop is not loop:
             self.loop, self.ticker = loop, None
-            self._watch_signals(loop)
         if self.ticker is None or self.ticker.done():
             self.ticker = loop.create_task(self._tick())
         if socket not in self.sockets:
@@ -297,30 +332,10 @@ class LiveSockets:
         socket.finish(RESTART, f"restart; retry_after_seconds={retry_after_seconds}")
 
     def stop(self) -> None:
-        """Tell all sockets that the server restarts."""
+        """Tell all sockets that the server restarts (`config/server.py` calls it before it closes them)."""
         self.is_stopping = True
         for socket in list(self.sockets):
             self.tell_restart(socket)
-
-    def _watch_signals(self, loop: asyncio.AbstractEventLoop) -> None:
-        # The servers' own handlers run after ours: they drop the connections without a hint.
-        if threading.current_thread() is not threading.main_thread():
-            return
-        for number in (signal.SIGTERM, signal.SIGINT):
-            previous = signal.getsignal(number)
-            if getattr(previous, "is_sockets_own", False):
-                continue
-
-            def handle(signum: int, frame: Any, previous: Any = previous) -> None:
-                loop.call_soon_threadsafe(self.stop)
-                if callable(previous):
-                    previous(signum, frame)
-                elif previous == signal.SIG_DFL:
-                    signal.signal(signum, signal.SIG_DFL)
-                    signal.raise_signal(signum)
-
-            handle.is_sockets_own = True  # type: ignore[attr-defined]
-            signal.signal(number, handle)
 
 
 live = LiveSockets()

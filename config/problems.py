@@ -10,7 +10,6 @@ from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
-from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.utils.cache import patch_vary_headers
@@ -18,22 +17,12 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler, set_rollback
 
+from accounts.exceptions import DatabaseGone, DatabaseUnavailable
 from config.parsers import BodyTooLarge
 from config.request_id import current_request_id
 
 CONTENT_TYPE = "application/problem+json"
 logger = logging.getLogger(__name__)
-
-
-# What Django raises for a database that restarts, refuses connections, or has no room left.
-DatabaseGone = (OperationalError, InterfaceError)
-
-
-class DatabaseUnavailable(exceptions.APIException):
-    status_code = 503
-    default_code = "database_unavailable"
-    default_detail = "The database does not answer at the moment; nothing was changed. Try again soon."
-    wait = 5
 
 
 def problem_body(*, status: int, code: str, detail: str, errors: list[dict[str, str]] | None = None) -> dict[str, Any]:

@@ -28,7 +28,8 @@ REPORT = ROOT / "loadtest" / "report"
 BIN = Path(sys.executable).parent
 SERVERS = {
     "granian": ["granian", "--interface", "asginl", "--workers", "1", "config.asgi:application", "--port"],
-    "uvicorn": ["uvicorn", "config.asgi:application", "--log-level", "warning", "--port"],
+    # As it is deployed.
+    "uvicorn": [sys.executable, "manage.py", "serve_sockets", "--port"],
 }
 CHAIN_ID = 31337
 PAUSE_SECONDS = 0.5
@@ -237,7 +238,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sockets", type=int, default=2000)
     parser.add_argument("--heads", type=int, default=20)
-    parser.add_argument("--servers", default="granian,uvicorn")
+    parser.add_argument("--servers", default="uvicorn,granian")
     parser.add_argument("--client", default="")
     options = parser.parse_args()
     raise_file_limit()

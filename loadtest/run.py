@@ -118,10 +118,10 @@ def deploy(stack: Stack, servers: dict[str, Server]) -> None:
     port = old.address.rpartition(":")[2]
     print(f"deploy: the sockets' server stopped in {old.stop():.1f} s", file=sys.stderr, flush=True)
     stack.servers.remove(old)
-    servers["sockets"] = stack.serve(*SOCKET_SERVER, "--port", port)
+    servers["sockets"] = stack.serve(SOCKET_SERVER, "--port", port)
 
 
-SOCKET_SERVER = ["granian sockets"]
+SOCKET_SERVER = "sockets"
 
 
 def read_figures(watch: Watch, profile_name: str) -> dict[str, float]:
@@ -236,7 +236,7 @@ def main(profile_name: str) -> int:
     for stale in REPORT.glob("load_*.csv"):
         stale.unlink()
     with measured_stack(100) as stack:
-        servers = {"http": stack.serve("granian wsgi"), "sockets": stack.serve(*SOCKET_SERVER)}
+        servers = {"http": stack.serve("granian wsgi"), "sockets": stack.serve(SOCKET_SERVER)}
         worker = start_worker(stack)
         changer, token = start_changer(stack, profile["changes_per_second"])
         cpu_before = servers["http"].cpu_seconds()

@@ -259,6 +259,7 @@ COMMANDS: dict[str, Door | Unchanging | Elsewhere] = {
     "rotate_keys": Door("accounts.provider_tokens.resealed", lambda w: call_command("rotate_keys")),
     "run_sequencer": Unchanging("numbers what others record"),
     "seed_demo": Unchanging("works through the same services as the API, on development chains only"),
+    "serve_sockets": Unchanging("the server; its doors are listed by themselves"),
     "verify_audit": Door("audit.log.verified", lambda w: call_command("verify_audit", processes=1)),
     "zk_setup": Unchanging("writes files of the repository on a developer's machine"),
     "zk_verify_setup": Unchanging("looks"),

