@@ -1,5 +1,5 @@
 // Starts GraphiQL over this server; put `{"Authorization": "Bearer …"}` into its headers.
-const query = `# Ctrl-Enter runs the query; Authorization goes into the headers below.
+const query = `# Ctrl-Enter runs it. Authorization: see Headers.
 query Elections {
   elections(first: 10) {
     edges {

@@ -312,7 +312,7 @@ def announce(stack: Stack, started: float) -> None:
     rows: list[tuple[str, str]] = [
         ("Elections", f"{url}/"),
         ("REST", f"{url}/elections     read it at {url}/api/docs"),
-        ("GraphQL", f"{url}/graphql"),
+        ("GraphQL", f"{url}/graphql       try it at {url}/graphiql"),
         ("WebSocket", f"{socket_url}/ws/chain     {socket_url}/ws/elections"),
         ("Admin", f"{url}/admin/"),
         ("Local eID", f"citizen, viewer or admin, each with the password {oidc.PASSWORD}"),

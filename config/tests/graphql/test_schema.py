@@ -1,6 +1,8 @@
 """The schema: permissions, descriptions, committed files, and what production leaves out."""
 
 import hashlib
+import importlib
+import io
 import json
 import re
 from pathlib import Path
@@ -12,6 +14,7 @@ from rest_framework.permissions import AllowAny
 from config.graphql import write_types
 from config.graphql.plans import persisted_documents
 from config.schema import PERMISSIONS, PUBLIC_ELECTION_FIELDS, SCOPES, guard_root_fields, schema
+from elections.tests import factories as chain
 
 pytestmark = pytest.mark.django_db
 
@@ -86,3 +89,52 @@ def test_persisted_ids_are_the_hashes_of_their_texts():
     for key, text in persisted_documents().items():
         assert key == hashlib.sha256(text.encode()).hexdigest()
         json.dumps(text)
+
+
+# The test that asks GraphQL for each root field and REST for the same.
+COMPARED = {
+    "elections": "test_elections::test_the_list_is_rests",
+    "election": "test_elections::test_one_election_is_rests",
+    "tally": "test_elections::test_one_election_is_rests",
+    "turnout": "test_elections::test_one_election_is_rests",
+    "census": "test_census::test_registration_census_and_proof_are_rests",
+    "censusProof": "test_census::test_registration_census_and_proof_are_rests",
+    "users": "test_users::test_users_are_rests",
+    "user": "test_users::test_users_are_rests",
+    "me": "test_users::test_users_are_rests",
+    "metrics": "test_users::test_metrics_are_rests",
+    "jobs": "test_jobs::test_jobs_are_rests",
+    "job": "test_jobs::test_jobs_are_rests",
+    "jobTypes": "test_jobs::test_the_kinds_of_job_are_rests",
+    "auditEntries": "test_audit::test_audit_entries_are_rests",
+    "auditReceipt": "test_audit::test_proofs_are_rests",
+    "auditCheckpoint": "test_audit::test_proofs_are_rests",
+}
+
+
+def test_every_query_is_compared_with_rest():
+    assert set(COMPARED) == set(schema.graphql_schema.query_type.fields)
+    for name, place in COMPARED.items():
+        file, _, function = place.partition("::")
+        text = (Path(__file__).parent / f"{file}.py").read_text()
+        body = text.partition(f"def {function}(")[2].partition("\n\n\n")[0]
+        assert "client.get(" in body, place
+        assert re.search(rf"\b{name}\b", text), place
+
+
+def test_the_client_of_the_documentation_lists_open_elections(client, monkeypatch):
+    folder = Path(write_types.ROOT) / "docs" / "graphql"
+    monkeypatch.syspath_prepend(folder)
+    documented = importlib.import_module("client")
+    for number in range(1, 4):
+        chain.election(number, chain.vote(number))
+
+    def urlopen(request, timeout):
+        answer = client.post("/graphql", request.data, request.headers["Content-type"])
+        return io.BytesIO(answer.content)
+
+    monkeypatch.setattr(documented, "urlopen", urlopen)
+    found = list(documented.open_elections("http://localhost"))
+    assert [(one["id"], one["turnout"]) for one in found] == [(f"31337-5fbdb231-{n}", 1) for n in (3, 2, 1)]
+    with pytest.raises(documented.Refused, match="validation_failed"):
+        documented.ask("http://localhost", "{ nothing }", {})

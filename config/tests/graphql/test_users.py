@@ -22,8 +22,10 @@ def test_users_are_rests(client, admin, django_assert_num_queries):
     assert found == client.get("/admin/users?role=viewer", headers=headers).json()
     with django_assert_num_queries(3):  # the caller, the number, the page
         data_of(ask(client, USERS, headers=headers))
-    one = f'{{ user(id: "{admin.pk}") {{ email }} me {{ email }} }}'
-    assert data_of(ask(client, one, headers=headers)) == {"user": {"email": admin.email}, "me": {"email": admin.email}}
+    one = f'{{ user(id: "{admin.pk}") {{ ...U }} me {{ ...U }} }} fragment U on User {{ id email role isActive }}'
+    [expected] = client.get("/admin/users?role=admin", headers=headers).json()["results"]
+    found = lower_enums(snake(data_of(ask(client, one, headers=headers))))
+    assert found["user"] == found["me"] == {name: expected[name] for name in found["me"]}
     for unknown in (uuid.uuid4(), "x"):
         assert codes_of(ask(client, f'{{ user(id: "{unknown}") {{ id }} }}', headers=headers)) == [
             ("user_not_found", 404)
@@ -92,3 +94,15 @@ def test_a_bad_token_is_401(client, token):
     assert response.status_code == 401
     assert response.json()["errors"][0]["extensions"]["status"] == 401
     assert "WWW-Authenticate" in response
+
+
+def test_metrics_are_rests(client, admin, settings):
+    sources = dict.fromkeys(("queues", "workers"), "config.tests.graphql.test_users.figures")
+    settings.ADMIN_METRICS_SOURCES = sources | {"indexer": "config.tests.graphql.test_users.no_figures"}
+    headers = bearer(admin)
+    found = data_of(ask(client, "{ metrics { queues workers indexer } }", headers=headers))["metrics"]
+    assert found == client.get("/admin/metrics", headers=headers).json()
+
+
+def no_figures():
+    raise OSError("redis://:secret@host is away")
