@@ -78,6 +78,9 @@ bench-limits: install  ## Measure what the limiter costs, and count what it lets
 bench-zk: install  ## Measure proofs a minute beside snarkjs, with 1 to 4 workers
 	@$(BIN)/python -W ignore -m loadtest.bench_zk
 
+bench-census: install  ## Measure a census of 100,000 members, and its proofs
+	@$(BIN)/python -W ignore -m loadtest.bench_census
+
 bench-http: install  ## Measure HTTP: servers, Psephos with and without its parts, by number of elections
 	@$(BIN)/python -W ignore -m loadtest.bench_http
 
@@ -87,4 +90,4 @@ profile-request: install  ## Show where the time of one hot read goes, layer by 
 loadtest: install  ## Run the load test and hold it to loadtest/budgets.toml (PROFILE=ci, full or soak)
 	@$(BIN)/python -W ignore -m loadtest.run $(PROFILE)
 
-.PHONY: bench-audit bench-sockets bench-http profile-request loadtest bench-zk bench-auth bench-indexer bench-limits help install run reset test test-fast lint format requirements contracts schema
+.PHONY: bench-audit bench-sockets bench-http profile-request loadtest bench-zk bench-census bench-auth bench-indexer bench-limits help install run reset test test-fast lint format requirements contracts schema

@@ -1,5 +1,6 @@
 """Django admin of `elections`: to look at; what stands on the chain is changed on the chain alone."""
 
+import re
 from typing import Any
 
 from django.contrib import admin
@@ -13,6 +14,8 @@ from unfold.views import ChangeList
 from accounts.admin_base import ReadOnlyAdmin, ReadOnlyInline
 from audit.admin_base import copyable, formatted_json, hexadecimal, unix_time
 from elections.models import Census, CensusMember, CensusNode, ChainHead, Election, Metadata, Moment
+
+COMMITMENT = re.compile(r"[0-9]{1,78}", re.ASCII)
 
 
 def title_of(document: Any) -> str:
@@ -182,8 +185,10 @@ class CensusMemberAdmin(ReadOnlyAdmin):
     list_display = ("show_election", "index", "show_commitment", "registered_at")
     list_filter = ("registered_at",)
     search_fields = ("census__election__public_id",)
+    search_help_text = "An election's id, or a whole commitment (decimal)"
     list_select_related = ("census__election",)
-    exclude = ("subject_digest",)
+    fields = ("show_election", "index", "show_commitment", "registered_at")
+    readonly_fields = ("show_election", "show_commitment")
 
     @display(description="Election")
     def show_election(self, member: CensusMember) -> str:
@@ -192,6 +197,15 @@ class CensusMemberAdmin(ReadOnlyAdmin):
     @display(description="Commitment")
     def show_commitment(self, member: CensusMember) -> str:
         return copyable(member.commitment)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[CensusMember], search_term: str
+    ) -> tuple[QuerySet[CensusMember], bool]:
+        """Find a bare number by the index of commitments, anything else among the elections' ids."""
+        term = search_term.strip()
+        if COMMITMENT.fullmatch(term):
+            return queryset.filter(commitment=int(term)), False
+        return super().get_search_results(request, queryset, search_term)
 
 
 @admin.register(CensusNode)

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+from django.db import connection
 from django.db.models import Q
 
 from elections.exceptions import NotInCensus
 from elections.models import Census, CensusMember, CensusNode, Election
+from elections.selectors import get_election
 from zk.services import MerkleProof, depth_of, place, proof_from
 
 MAX_MEMBERS_PAGE = 10_000
@@ -24,18 +26,42 @@ def list_commitments(*, census: Census, offset: int, limit: int) -> list[int]:
     return list(members.order_by("index").values_list("commitment", flat=True))
 
 
-def get_merkle_proof(*, census: Census, commitment: int) -> MerkleProof:
-    """Return the proof of a member's place, read at one size of the tree; raise NotInCensus."""
-    member = None
-    if census.pk is not None:
-        member = CensusMember.objects.filter(census=census, commitment=commitment).values_list("index").first()
-    if member is None:
+# One statement sees one moment: between two of them a registration could move the root and the path's nodes.
+MEMBERS_PATH = """
+SELECT census.size, census.root, member."index", sibling.commitment, node.level, node.value
+FROM elections_election election
+JOIN elections_census census ON census.election_id = election.id
+JOIN elections_censusmember member ON member.census_id = census.id AND member.commitment = %s
+LEFT JOIN elections_censusmember sibling ON sibling.census_id = census.id AND sibling."index" = member."index" # 1
+LEFT JOIN LATERAL (
+    SELECT found.level, found.value
+    FROM generate_series(1, 31) above (level)
+    JOIN elections_censusnode found
+      ON found.census_id = census.id AND found.level = above.level
+      AND found."index" = (member."index" >> above.level) # 1
+) node ON true
+WHERE election.public_id = %s AND NOT election.is_withdrawn
+"""
+
+
+def get_merkle_proof(*, public_id: str, commitment: int) -> MerkleProof:
+    """Return the proof of a member's place, read at one size of the tree.
+
+    Raises NotInCensus, and as `get_election` for the election.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(MEMBERS_PATH, [commitment, public_id])
+        rows = cursor.fetchall()
+    if not rows:
+        get_election(public_id=public_id)
         raise NotInCensus
-    index = member[0]
-    siblings = place(index, census.size)
-    nodes = read_nodes(census=census, places=[(level, node) for level, node in enumerate(siblings) if node is not None])
-    values = [None if node is None else nodes[level, node] for level, node in enumerate(siblings)]
-    return proof_from(root=census.root, leaf=commitment, index=index, nodes=values)
+    size, root, index, beside = rows[0][:4]
+    nodes = {level: int.from_bytes(value, "big") for *_, level, value in rows if level is not None}
+    if beside is not None:
+        nodes[0] = int(beside)
+    # Every level that has a sibling must have given one: a lost row raises here and makes no wrong proof.
+    values = [None if node is None else nodes[level] for level, node in enumerate(place(index, size))]
+    return proof_from(root=int(root), leaf=commitment, index=index, nodes=values)
 
 
 def read_nodes(*, census: Census, places: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:

@@ -1,16 +1,14 @@
 """REST: the census of a secret ballot."""
 
-from typing import cast
-
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework.permissions import AllowAny, BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.models import User
-from accounts.permissions import IsAdmin, IsSignedIn
-from elections.census_selectors import get_census, get_merkle_proof, list_commitments
+from accounts.permissions import IsSignedIn
+from elections.census_selectors import get_merkle_proof, list_commitments
 from elections.census_serializers import (
     CensusParametersSerializer,
     CensusSerializer,
@@ -19,10 +17,9 @@ from elections.census_serializers import (
     ProofParametersSerializer,
     RegistrationSerializer,
 )
-from elections.selectors import get_election
-from elections.serializers import StartedSerializer
 from elections.services.census import close_registration, read_census, register_voter
-from elections.views import IDEMPOTENCY, started
+from elections.views import ChainRequestView, person
+from jobs.models import Job
 from zk.services import Signature
 
 
@@ -58,7 +55,7 @@ class CensusView(APIView):
         body.is_valid(raise_exception=True)
         given = body.validated_data
         member, is_new = register_voter(
-            user=cast(User, request.user),
+            user=person(request),
             public_id=id,
             public_key=tuple(given["public_key"]),
             signature=Signature(tuple(given["signature"]["r8"]), given["signature"]["s"]),
@@ -84,23 +81,17 @@ class CensusProofView(APIView):
         """
         parameters = ProofParametersSerializer(data=request.query_params)
         parameters.is_valid(raise_exception=True)
-        census = get_census(election=get_election(public_id=id))
-        proof = get_merkle_proof(census=census, commitment=parameters.validated_data["commitment"])
+        proof = get_merkle_proof(public_id=id, commitment=parameters.validated_data["commitment"])
         return Response(MerkleProofSerializer(proof).data)
 
 
-class CensusCloseView(APIView):
-    permission_classes = [IsAdmin]
-    api_key_scopes = {"POST": "elections:write"}
-
-    @extend_schema(
+@extend_schema_view(
+    post=extend_schema(
         operation_id="close_census",
-        tags=["Elections"],
-        parameters=[IDEMPOTENCY],
-        request=None,
-        responses={202: StartedSerializer},
+        description="End registration now and set the census root on chain; otherwise it ends some blocks before the "
+        "start.",
     )
-    def post(self, request: Request, id: str) -> Response:  # noqa: A002
-        """End registration now and set the census root on chain; otherwise it ends some blocks before the start."""
-        key = request.headers.get("Idempotency-Key", "")
-        return started(close_registration(public_id=id, owner=cast(User, request.user), idempotency_key=key))
+)
+class CensusCloseView(ChainRequestView):
+    def ask(self, *, owner: User, public_id: str, idempotency_key: str) -> Job:
+        return close_registration(owner=owner, public_id=public_id, idempotency_key=idempotency_key)

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework.permissions import AllowAny, BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -210,38 +210,39 @@ class ElectionView(APIView):
         return answer(request._request, read_detail(id))
 
 
-class ElectionCancelView(APIView):
+class ChainRequestView(APIView):
+    """Asks the chain for something about one election: a job is started, and the answer says where to follow it."""
+
     permission_classes = [IsAdmin]
     api_key_scopes = {"POST": "elections:write"}
 
-    @extend_schema(
-        operation_id="cancel_election",
-        tags=["Elections"],
-        parameters=[IDEMPOTENCY],
-        request=None,
-        responses={202: StartedSerializer},
-    )
+    def ask(self, *, owner: User, public_id: str, idempotency_key: str) -> Job:
+        """Call the service that checks the request and starts its job."""
+        raise NotImplementedError
+
+    @extend_schema(tags=["Elections"], parameters=[IDEMPOTENCY], request=None, responses={202: StartedSerializer})
     def post(self, request: Request, id: str) -> Response:  # noqa: A002
-        """Ask the chain to cancel an election."""
         key = request.headers.get("Idempotency-Key", "")
-        return started(services.request_cancellation(owner=person(request), public_id=id, idempotency_key=key))
+        return started(self.ask(owner=person(request), public_id=id, idempotency_key=key))
 
 
-class ElectionFinaliseView(APIView):
-    permission_classes = [IsAdmin]
-    api_key_scopes = {"POST": "elections:write"}
+@extend_schema_view(
+    post=extend_schema(operation_id="cancel_election", description="Ask the chain to cancel an election.")
+)
+class ElectionCancelView(ChainRequestView):
+    def ask(self, *, owner: User, public_id: str, idempotency_key: str) -> Job:
+        return services.request_cancellation(owner=owner, public_id=public_id, idempotency_key=idempotency_key)
 
-    @extend_schema(
+
+@extend_schema_view(
+    post=extend_schema(
         operation_id="finalise_election",
-        tags=["Elections"],
-        parameters=[IDEMPOTENCY],
-        request=None,
-        responses={202: StartedSerializer},
+        description="Ask the chain to publish the tally of an election that has ended.",
     )
-    def post(self, request: Request, id: str) -> Response:  # noqa: A002
-        """Ask the chain to publish the tally of an election that has ended."""
-        key = request.headers.get("Idempotency-Key", "")
-        return started(services.request_tally(owner=person(request), public_id=id, idempotency_key=key))
+)
+class ElectionFinaliseView(ChainRequestView):
+    def ask(self, *, owner: User, public_id: str, idempotency_key: str) -> Job:
+        return services.request_tally(owner=owner, public_id=public_id, idempotency_key=idempotency_key)
 
 
 class MetadataView(APIView):

@@ -8,14 +8,13 @@ from rest_framework.permissions import AllowAny
 from accounts.permissions import IsAdmin, IsSignedIn
 from audit.connections import DEFAULT_SIZE
 from audit.scalars import BigInt
-from elections.census_selectors import get_census, get_merkle_proof, list_commitments
+from elections.census_selectors import get_merkle_proof, list_commitments
 from elections.census_serializers import (
     CensusParametersSerializer,
     ProofParametersSerializer,
     RegistrationSerializer,
 )
 from elections.schema.types import ELECTION_ID, IDEMPOTENCY_KEY, StartedJob, started
-from elections.selectors import get_election
 from elections.services.census import close_registration, read_census, register_voter
 from zk.services import MerkleProof as MembersProof
 from zk.services import Signature
@@ -87,8 +86,7 @@ class Query(graphene.ObjectType):
     def resolve_census_proof(root: Any, info: Any, id: str, commitment: str) -> MembersProof:  # noqa: A002
         parameters = ProofParametersSerializer(data={"commitment": commitment})
         parameters.is_valid(raise_exception=True)
-        census = get_census(election=get_election(public_id=id))
-        return get_merkle_proof(census=census, commitment=parameters.validated_data["commitment"])
+        return get_merkle_proof(public_id=id, commitment=parameters.validated_data["commitment"])
 
 
 class IdentitySignature(graphene.InputObjectType):

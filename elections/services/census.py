@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts.models import Identity, User
@@ -41,7 +41,6 @@ from zk.services import (
 )
 
 Point = tuple[int, int]
-BATCH_ROWS = 5000
 
 
 def scope_of(election: Election) -> int:
@@ -170,7 +169,6 @@ def node_row(census: Census, level: int, index: int, value: int) -> CensusNode:
 def write_nodes(rows: Iterable[CensusNode]) -> None:
     CensusNode.objects.bulk_create(
         rows,
-        batch_size=BATCH_ROWS,
         update_conflicts=True,
         unique_fields=["census", "level", "index"],
         update_fields=["value"],
@@ -184,14 +182,15 @@ def rebuild_census(*, election: Election) -> int:
     leaves = list(census.members.order_by("index").values_list("commitment", flat=True))
     tree = LeanIMT(leaves)
     census.nodes.all().delete()
-    write_nodes(
-        [
-            node_row(census, level, index, value)
-            for level, values in enumerate(tree.levels)
-            if level > 0
-            for index, value in enumerate(values)
-        ]
-    )
+    # By COPY: a hundred thousand rows at once, and no object for each.
+    with (
+        connection.cursor() as cursor,
+        cursor.copy('COPY elections_censusnode (census_id, level, "index", value) FROM STDIN') as copy,
+    ):
+        for level, values in enumerate(tree.levels[1:], 1):
+            copy.write(
+                "".join(f"{census.pk}\t{level}\t{index}\t\\\\x{value:064x}\n" for index, value in enumerate(values))
+            )
     census.size, census.root = tree.size, tree.root
     census.save(update_fields=["size", "root"])
     record(action="elections.census.rebuilt", target=election.target, data={"size": tree.size, "root": hex(tree.root)})
