@@ -106,8 +106,9 @@ JOB = f"/ws/jobs/{uuid.uuid4()}"
     ],
 )
 def test_a_refused_client_reads_why_and_the_code(server: Server, path: str, headers: Any, code: int) -> None:
-    with server.connect(path, additional_headers=headers) as client:
-        port = client.socket.getsockname()[1]
+    plain = server.dial()
+    port = plain.getsockname()[1]
+    with server.connect(path, sock=plain, additional_headers=headers) as client:
         seen, closed = read_to_the_end(client)
     assert closed == code
     assert seen[-1]["type"] == "error"
