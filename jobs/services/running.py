@@ -225,6 +225,10 @@ def try_again(*, run: JobRun, job_type: JobType, error: Exception) -> JobStatus 
     reason = type(error).__name__
     if isinstance(error, APIException):
         reason = str(getattr(error.detail, "code", error.default_code))
+    if job.cancel_requested_at:
+        # Nobody waits through the pause for what was called off.
+        finish(job=job, status=JobStatus.CANCELLED)
+        return JobStatus.CANCELLED
     if job.attempts >= job.max_attempts:
         park(job=job, code="attempts_exhausted", detail=f"Failed in each of {job.attempts} attempts, last by {reason}.")
         return JobStatus.FAILED
@@ -235,6 +239,7 @@ def try_again(*, run: JobRun, job_type: JobType, error: Exception) -> JobStatus 
     job.progress_message = f"attempt {job.attempts} failed ({reason}); trying again"[:200]
     job.enqueued_at = timezone.now() + timedelta(seconds=pause)
     job.save()
+    record_requeued(job=job, code=reason)
     transaction.on_commit(partial(enqueue, job_id=job.pk, delay_seconds=pause))
     transaction.on_commit(partial(publish, job_id=job.pk))
     return JobStatus.QUEUED
@@ -280,6 +285,12 @@ def lock_held(run: JobRun) -> Job | None:
     if job is None:
         logger.warning("job %s: attempt %s ended after it was taken over", run.job_id, run.attempt)
     return job
+
+
+def record_requeued(*, job: Job, code: str) -> None:
+    """Note why a job goes back to its queue."""
+    data = {"type": job.type, "attempts": job.attempts, "code": code}
+    record(action="jobs.job.requeued", actor=WORKER, target=f"job:{job.pk}", data=data)
 
 
 def park(*, job: Job, code: str, detail: str) -> None:

@@ -19,7 +19,7 @@ from jobs.exceptions import UnknownJobType
 from jobs.models import FINISHED, Job, JobStatus
 from jobs.services.pushing import publish
 from jobs.services.registry import get_job_type
-from jobs.services.running import finish, park
+from jobs.services.running import WORKER, finish, park, record_requeued
 from jobs.services.starting import enqueue
 
 logger = logging.getLogger(__name__)
@@ -58,6 +58,7 @@ def recover_expired(counts: Counter[str]) -> None:
             job.status, job.lease_expires_at = JobStatus.QUEUED, None
             job.progress_message = "the worker was lost; trying again"
             job.save()
+            record_requeued(job=job, code="worker_lost")
             transaction.on_commit(partial(enqueue, job_id=job.pk))
             transaction.on_commit(partial(publish, job_id=job.pk))
             counts["requeued"] += 1
@@ -82,6 +83,7 @@ def is_past_hard_limit(job: Job) -> bool:
     return (last_sign_of_life - job.attempt_started_at).total_seconds() >= limit - settings.JOBS_LEASE_SECONDS / 5
 
 
+@transaction.atomic
 def recover_unsent(counts: Counter[str]) -> None:
     """Send again what waits although the broker's queue is empty: its message was lost, or was never sent."""
     stale = timezone.now() - timedelta(seconds=settings.JOBS_RESEND_AFTER_SECONDS)
@@ -94,6 +96,9 @@ def recover_unsent(counts: Counter[str]) -> None:
         if depths[job.queue] == 0:
             enqueue(job_id=job.pk)
             counts["resent"] += 1
+    if counts["resent"]:
+        # The jobs are as they were; what is noted is that the broker had lost them.
+        record(action="jobs.resent", actor=WORKER, data={"jobs": counts["resent"]})
 
 
 def broker_depth(queue: str) -> int | None:
@@ -124,5 +129,5 @@ def purge() -> dict[str, int]:
     old.delete()
     counts = {"results": results, "jobs": jobs}
     if results or jobs:
-        record(action="jobs.purged", actor="system:worker", data=counts)
+        record(action="jobs.purged", actor=WORKER, data=counts)
     return counts

@@ -9,11 +9,12 @@ from django.utils import timezone
 from django_celery_results.models import TaskResult
 from rest_framework.exceptions import APIException
 
+from accounts.tests.factories import UserFactory
 from audit.models import Entry
 from jobs.exceptions import JobCancelled, LeaseLost
 from jobs.models import Job, JobStatus, JobStep
 from jobs.selectors import get_result
-from jobs.services import run_job, start
+from jobs.services import cancel, run_job, start
 from jobs.services.running import JobRun, LeaseHeld, claim, succeed
 from jobs.tests.factories import job_type
 from jobs.tests.inline import expire_lease, run_queued_jobs
@@ -126,6 +127,24 @@ class Refused(APIException):
     status_code = 409
     default_code = "already_done"
     default_detail = "It is done already."
+
+
+@pytest.mark.django_db
+def test_a_job_that_fails_after_it_was_called_off_is_cancelled_and_not_tried_again() -> None:
+    user = UserFactory()
+
+    def handler(run, value):
+        cancel(job_id=run.job_id, by=user)
+        raise RuntimeError("the node went away meanwhile")
+
+    with job_type(handler=handler):
+        job = start(type="tests.noop", input={}, owner=user)
+        assert run_job(job_id=job.pk, has_lease_thread=False) == JobStatus.CANCELLED
+    job.refresh_from_db()
+    assert (job.status, job.attempts) == (JobStatus.CANCELLED, 1)
+    assert Entry.objects.filter(target=f"job:{job.pk}").order_by("pk").values_list("action", flat=True).last() == (
+        "jobs.job.cancelled"
+    )
 
 
 @pytest.mark.django_db

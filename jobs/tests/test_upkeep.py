@@ -32,6 +32,24 @@ def test_results_and_old_jobs_are_purged_and_their_audit_entries_stay(settings) 
 
 
 @pytest.mark.django_db
+def test_results_expire_by_their_age_each_for_itself(settings) -> None:
+    settings.CELERY_RESULT_EXPIRES = 7 * 24 * 3600
+    with job_type():
+        jobs = [start(type="tests.noop", input={}) for _ in range(2)]
+        for job in jobs:
+            run_job(job_id=job.pk, has_lease_thread=False)
+    week = timezone.now() - timedelta(days=7, minutes=1)
+    TaskResult.objects.filter(task_id=str(jobs[0].pk)).update(date_done=week)
+    assert purge() == {"results": 1, "jobs": 0}
+    for job in jobs:
+        job.refresh_from_db()
+    assert get_result(job=jobs[0]) == (None, True)
+    assert get_result(job=jobs[1])[1] is False
+    assert purge() == {"results": 0, "jobs": 0}
+    assert Entry.objects.filter(action="jobs.purged").count() == 1
+
+
+@pytest.mark.django_db
 def test_a_job_whose_worker_is_lost_is_queued_again_then_parked() -> None:
     with job_type(max_attempts=2):
         job = start(type="tests.noop", input={})
@@ -39,6 +57,9 @@ def test_a_job_whose_worker_is_lost_is_queued_again_then_parked() -> None:
         assert not recover()
         expire_lease(job)
         assert recover() == {"requeued": 1}
+        entry = Entry.objects.get(action="jobs.job.requeued")
+        assert (entry.target, entry.actor) == (f"job:{job.pk}", "system:worker")
+        assert entry.data == {"type": "tests.noop", "attempts": 1, "code": "worker_lost"}
         job.refresh_from_db()
         assert job.status == JobStatus.QUEUED
         claim(job_id=job.pk)

@@ -12,6 +12,8 @@ from django.db import connection
 from redis import Redis
 
 from accounts.tests.factories import UserFactory
+from audit.models import Entry
+from jobs.exceptions import QueueFull
 from jobs.models import Job, JobStatus
 from jobs.selectors import get_result
 from jobs.services import cancel, recover, start
@@ -38,7 +40,7 @@ def is_running(job: Job) -> bool:
     return job.status == JobStatus.RUNNING
 
 
-def test_a_worker_runs_retries_cancels_and_survives(service_folder: Path) -> None:
+def test_a_worker_runs_retries_cancels_and_survives(service_folder: Path, settings) -> None:
     """One worker for several stories: starting one takes seconds."""
     user = UserFactory()
     with celery_worker(service_folder) as worker:
@@ -67,9 +69,25 @@ def test_a_worker_runs_retries_cancels_and_survives(service_folder: Path) -> Non
         # Cancelled while it runs, although it never looks.
         endless = start(type="tests.wait", input={"name": "endless"}, owner=user)
         eventually(lambda: cache.get("tests:endless"), "the endless job runs")
+
+        # Meanwhile one more may wait; a running one takes no place in the queue, a cancelled one gives its back.
+        settings.JOBS_QUEUE_LIMIT = 1
+        waiting = start(type="tests.echo", input={"name": "waiting"}, owner=user)
+        with pytest.raises(QueueFull):
+            start(type="tests.echo", input={"name": "refused"}, owner=user)
+        assert cancel(job_id=waiting.pk, by=user).status == JobStatus.CANCELLED
+        patient = start(type="tests.echo", input={"name": "patient"}, owner=user)
+        settings.JOBS_QUEUE_LIMIT = 1000
+
         assert cancel(job_id=endless.pk, by=user).status == JobStatus.RUNNING
         eventually(lambda: has_ended(endless), "the endless job was interrupted")
         assert endless.status == JobStatus.CANCELLED
+        eventually(lambda: has_ended(patient), "the patient job has ended")
+        assert (patient.status, cache.get("tests:waiting"), cache.get("tests:refused")) == (
+            JobStatus.SUCCEEDED,
+            None,
+            None,
+        )
 
         slow = start(type="tests.wait_briefly", input={"name": "slow"})
         eventually(lambda: has_ended(slow), "the slow job was ended")
@@ -108,6 +126,7 @@ def test_jobs_that_the_broker_forgot_are_sent_again(service_folder: Path, settin
         broker.flushdb()
         assert recover()["resent"] == 1
         assert broker.llen("default") == 1
+    assert Entry.objects.get(action="jobs.resent").data == {"jobs": 1}
     with celery_worker(service_folder):
         eventually(lambda: has_ended(job), "it has run")
     assert job.status == JobStatus.SUCCEEDED
