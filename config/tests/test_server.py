@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -175,13 +175,15 @@ def frames_of(data: bytes) -> Iterator[tuple[int, bytes]]:
         data = data[start + size :]
 
 
-def give_up_readers(server: Server, left: int) -> None:
-    """Push large heads until so many sockets of `/ws/chain` are left."""
+def has_sockets(server: Server, count: int) -> bool:
+    """Look whether so many sockets of `/ws/chain` are open."""
+    return f'psephos_websockets{{consumer="ChainConsumer"}} {count}.0' in server.get("/metrics").text
+
+
+def push_until(is_enough: Callable[[], bool]) -> None:
+    """Push large heads."""
     for number in range(4_000):
-        if (
-            number % 20 == 0
-            and f'psephos_websockets{{consumer="ChainConsumer"}} {left}.0' in server.get("/metrics").text
-        ):
+        if number % 20 == 0 and is_enough():
             return
         message = {"type": "block", "block": number, "hash": f"0x{uuid.uuid4().hex:0>64}", "padding": "x" * 60_000}
         publish_head(chain_id=settings.CHAIN_ID, message=message | {"chain_id": settings.CHAIN_ID})
@@ -196,7 +198,8 @@ def test_clients_that_do_not_read_are_closed_and_gone(server: Server) -> None:
         stop = threading.Event()
         reader = threading.Thread(target=lambda: [other.recv(30) for _ in iter(stop.is_set, True)])
         reader.start()
-        give_up_readers(server, left=1)
+        wait_for(lambda: has_sockets(server, 3))
+        push_until(lambda: has_sockets(server, 1))
         # One that reads at last gets what it was sent, and why that was all.
         received = bytearray()
         while chunk := late.recv(1 << 20):
