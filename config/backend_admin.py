@@ -1,5 +1,6 @@
 """The console script `backend-admin`: every management command, written with hyphens."""
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -17,14 +18,45 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import ManagementUtility
+    from django.db import InterfaceError, OperationalError
+    from redis.exceptions import RedisError
+    from rest_framework.exceptions import APIException
 
-    if sys.argv[1:] in ([], ["--help"], ["-h"], ["help"]):
-        show_commands()
-        return
+    # The pool says on each attempt what the one line below says once.
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+    is_traced = "--traceback" in sys.argv
     try:
-        ManagementUtility(["backend-admin", *to_command(sys.argv[1:])]).execute()
+        if sys.argv[1:] in ([], ["--help"], ["-h"], ["help"]):
+            show_commands()
+        else:
+            ManagementUtility(["backend-admin", *to_command(sys.argv[1:])]).execute()
+        sys.stdout.flush()
     except ImproperlyConfigured as error:
         sys.exit(f"configuration: {error}")
+    except BrokenPipeError:
+        # Whoever read our output has seen enough, for instance `| head`; what is still buffered goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (OperationalError, InterfaceError, RedisError, APIException) as error:
+        if is_traced:
+            raise
+        sys.exit(f"{in_the_way(error)}: {first_line(error)} (--traceback shows where)")
+
+
+def in_the_way(error: Exception) -> str:
+    """Name the part that a command could not work without."""
+    from django.db import Error as DatabaseError
+    from redis.exceptions import RedisError
+
+    if isinstance(error, DatabaseError):
+        return "the database does not answer"
+    return "Redis does not answer" if isinstance(error, RedisError) else "refused"
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def show_commands() -> None:

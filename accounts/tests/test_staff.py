@@ -161,7 +161,7 @@ def test_keys_rotate_and_old_ones_can_go(settings):
     settings.TOKEN_ENCRYPTION_KEYS = [new, old]
     assert read_id_token(sign_in=sign_in) == "id"
     output = io.StringIO()
-    call_command("reseal_tokens", stdout=output)
+    call_command("rotate_keys", stdout=output)
     assert output.getvalue().startswith("1 ")
     settings.TOKEN_ENCRYPTION_KEYS = [new]
     row = ProviderToken.objects.get()

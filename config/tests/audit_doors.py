@@ -255,7 +255,6 @@ COMMANDS: dict[str, Door | Unchanging | Elsewhere] = {
         "chain.dead_letters.replayed",
         "chain/tests/test_repairing.py::test_a_log_that_does_not_decode_is_kept_and_replayed",
     ),
-    "reseal_tokens": Door("accounts.provider_tokens.resealed", lambda w: call_command("reseal_tokens")),
     "rotate_keys": Door("accounts.provider_tokens.resealed", lambda w: call_command("rotate_keys")),
     "run_sequencer": Unchanging("numbers what others record"),
     "seed_demo": Unchanging("works through the same services as the API, on development chains only"),

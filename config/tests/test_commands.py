@@ -4,7 +4,10 @@ import subprocess
 import sys
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, ManagementUtility, call_command
+from django.db import OperationalError
+from redis.exceptions import RedisError
+from rest_framework.exceptions import PermissionDenied
 
 from accounts.models import Role
 from accounts.tests.factories import UserFactory
@@ -179,3 +182,26 @@ def test_every_command_of_ours_has_help():
     done = run_script("healthcheck", "--help")
     assert done.returncode == 0
     assert "--wait" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OperationalError("could not connect\nIs it running?"), "the database does not answer: could not connect "),
+        (RedisError("refused"), "Redis does not answer: refused "),
+        (PermissionDenied(), "refused: "),
+    ],
+)
+def test_what_is_in_a_commands_way_is_one_line(monkeypatch, error, line):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(ManagementUtility, "execute", fail)
+    monkeypatch.setattr(sys, "argv", ["backend-admin", "list-users"])
+    with pytest.raises(SystemExit) as exit_:
+        backend_admin.main()
+    assert str(exit_.value).startswith(line)
+    assert "\n" not in str(exit_.value)
+    monkeypatch.setattr(sys, "argv", ["backend-admin", "list-users", "--traceback"])
+    with pytest.raises(type(error)):
+        backend_admin.main()

@@ -23,8 +23,18 @@ MAX_TITLE = 200
 MAX_SMS_TITLE = 60
 THOUSANDS = {"en": ",", "bg": "\u00a0"}
 DECIMAL = {"en": ".", "bg": ","}
+PERCENT = {"en": "%", "bg": "\u00a0%"}
 DAY_FORMAT = {"en": "j F Y", "bg": r"j F Y \г."}
 CLOCK_FORMAT = {"en": "H:i", "bg": "H:i\u00a0\\ч."}
+
+
+GSM_7 = frozenset(
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
+    "abcdefghijklmnopqrstuvwxyzäöñüà^{}\\[~]|€"
+)
+PLAINER = str.maketrans(
+    {"…": "...", "‘": "'", "’": "'", "“": '"', "”": '"', "„": '"', "–": "-", "—": "-", "\u00a0": " "}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +77,7 @@ def render(notification: Notification) -> Rendered:
         if notification.channel == Channel.SMS:
             context["title"] = shortened(context["title"], MAX_SMS_TITLE)
             text = from_template(f"{event}.sms.txt", context)
-            return Rendered("", " ".join(text.split()), "", context["unsubscribe_url"])
+            return Rendered("", plain_if_enough(" ".join(text.split())), "", context["unsubscribe_url"])
         subject = shortened(single_line(from_template(f"{event}.subject.txt", context)), MAX_SUBJECT)
         context["subject"] = subject
         text = from_template(f"{event}.txt", context).strip() + "\n"
@@ -163,7 +173,8 @@ def number(value: int) -> str:
 
 def percent(part: int, whole: int) -> str:
     text = f"{100 * part / whole if whole else 0:.1f}"
-    return text.replace(".", DECIMAL[translation.get_language() or "en"])
+    language = translation.get_language() or "en"
+    return text.replace(".", DECIMAL[language]) + PERCENT[language]
 
 
 def moment(text: str | None) -> str:
@@ -184,6 +195,15 @@ def single_line(text: str) -> str:
     kept = "".join(" " if unicodedata.category(c) in {"Cc", "Zl", "Zp"} else c for c in str(text))
     kept = "".join(c for c in kept if unicodedata.category(c) not in {"Cf", "Cs", "Co"} or c in "\u200d\u200c")
     return re.sub(r"\s+", " ", kept).strip()
+
+
+def plain_if_enough(text: str) -> str:
+    """Write an SMS with plain quotes, dashes and dots where that lets it go as GSM-7 (3GPP TS 23.038).
+
+    One character outside of that alphabet makes all of it UCS-2: 67 characters a segment in place of 153.
+    """
+    plain = text.translate(PLAINER)
+    return plain if set(plain) <= GSM_7 else text
 
 
 def shortened(text: str, limit: int) -> str:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from notifications.exceptions import TemplateIncomplete
 from notifications.models import Channel, Event, Language, Notification
-from notifications.services.rendering import MAX_SUBJECT, engine, render, single_line
+from notifications.services.rendering import GSM_7, MAX_SUBJECT, engine, render, single_line
 from notifications.services.samples import SAMPLE_ELECTION, sample_payload
 
 EVENTS = [event.value for event in Event if event != Event.TEST]
@@ -78,9 +78,9 @@ def test_an_unknown_variable_in_a_template_is_an_error():
 
 def test_numbers_and_dates_are_the_readers():
     english = render(made("tallied")).text
-    assert "By the river: 10,482 (50.9 %)" in english
+    assert "By the river: 10,482 (50.9%)" in english
     bulgarian = render(made("tallied", language="bg")).text
-    assert "By the river: 10\u00a0482 (50,9 %)" in bulgarian
+    assert "By the river: 10\u00a0482 (50,9\u00a0%)" in bulgarian
     assert "6 December 2026, 21:00\u00a0EET" in render(made("closing")).text
     assert "6 декември 2026 г., 21:00\u00a0ч.\u00a0EET" in render(made("closing", language="bg")).text
     row = made("closing")
@@ -97,7 +97,7 @@ def test_an_election_without_a_document_has_a_name_all_the_same():
 def test_ties_and_no_votes():
     assert "By the river, On the old" in render(made("tallied", channel="sms", totals=["5", "5", "0"])).text
     assert "no votes" in render(made("tallied", channel="sms", totals=["0", "0", "0"])).text
-    assert "0.0 %" in render(made("tallied", totals=["0", "0", "0"])).text
+    assert "0.0%" in render(made("tallied", totals=["0", "0", "0"])).text
 
 
 @given(st.text(max_size=400))
@@ -147,3 +147,19 @@ def test_every_text_is_translated_and_the_compiled_catalogue_is_current():
         for original, translated in catalogue.items():
             assert translation.gettext(original) == translated, "compile it: msgfmt -o django.mo django.po"
             assert set(re.findall(r"%\(\w+\)s", original)) == set(re.findall(r"%\(\w+\)s", translated))
+
+
+def test_one_typographic_character_does_not_double_the_price_of_an_sms():
+    title = "The mayor’s “green” plan – and what it will cost the town in the next ten years or more"
+    text = render(made("cancelled", channel="sms", title=title)).text
+    assert set(text) <= GSM_7
+    assert 'mayor\'s "green" plan - and' in text
+    # Where the alphabet is another anyway, nothing is lost for it.
+    assert "„" in render(made("cancelled", channel="sms", language="bg")).text
+    assert "ма’й" in render(made("cancelled", channel="sms", title="ма’й")).text
+
+
+def test_percents_and_directions_are_the_languages_own():
+    assert "(50.9%)" in render(made("tallied")).text
+    assert "(50,9\u00a0%)" in render(made("tallied", language="bg")).text
+    assert 'dir="auto"' in render(made("tallied", title="שלום עולם")).html

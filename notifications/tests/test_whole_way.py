@@ -61,5 +61,5 @@ def test_a_vote_ends_on_chain_and_each_subscriber_hears_once(
     assert Counter(mail["to"] for mail in mails) == {person.email: 1 for person in people}
     assert Counter(text["to"] for text in texts) == dict.fromkeys(phones, 1)
     assert mails[0]["mail"]["subject"] == "Резултат: Къде да е паркът?"
-    assert "Yard: 2 (66,7 %)" in mails[0]["mail"]["content"][0]["value"]
+    assert "Yard: 2 (66,7\u00a0%)" in mails[0]["mail"]["content"][0]["value"]
     assert texts[0]["body"].startswith("Резултат от „Къде да е паркът?“: Yard.")
