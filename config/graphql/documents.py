@@ -45,6 +45,9 @@ SIZE_WITHOUT_ARGUMENT = 50
 PAGE_FIELDS = {"edges", "results"}
 SIZE_OF_OTHER_LISTS = 5
 KEPT_DOCUMENTS = 500
+# Each field at the root beyond the first is what REST would take another token for: changes cost as much here, reads
+# have a discount.
+FIELDS_PER_TOKEN = {OperationType.QUERY: 4, OperationType.MUTATION: 1}
 
 
 @dataclass(slots=True)
@@ -130,6 +133,8 @@ class Documents:
             }
             root = self.schema.get_root_type(operation.operation)
             counted = cost_of(operation.selection_set, root, prepared.fragments, defaults | dict(sizes), {})
+            fields = count_roots(operation.selection_set, prepared.fragments, {})
+            counted += max(0, fields - 1) * settings.GRAPHQL_COST_PER_TOKEN // FIELDS_PER_TOKEN[operation.operation]
             if len(prepared.costs) > 100:
                 prepared.costs.clear()
             prepared.costs[key] = counted
@@ -221,6 +226,24 @@ def check_depth(prepared: Prepared) -> None:
 
     deepest = max(depth(one.selection_set) for one in prepared.operations.values())
     limit(deepest, settings.GRAPHQL_MAX_DEPTH, "too_deep", "levels")
+
+
+def count_roots(
+    selections: SelectionSetNode, fragments: dict[str, FragmentDefinitionNode], known: dict[str, int]
+) -> int:
+    """Count the fields at the root that something must be done for, through fragments."""
+    total = 0
+    for selection in selections.selections:
+        if isinstance(selection, FieldNode):
+            total += not selection.name.value.startswith("__")
+        elif isinstance(selection, FragmentSpreadNode):
+            name = selection.name.value
+            if name not in known:
+                known[name] = count_roots(fragments[name].selection_set, fragments, known)
+            total += known[name]
+        else:
+            total += count_roots(selection.selection_set, fragments, known)  # type: ignore[attr-defined]
+    return total
 
 
 def cost_of(

@@ -25,11 +25,12 @@ def admin():
 @pytest.fixture
 def hundred_elections():
     chain.head_at(60)
-    events = []
+    events, documents = [], []
     for number in range(1, 121):
         document = {"title": f"Election {number}", "description": "x", "options": ["a", "b", "c"]}
         metadata_hash = hash_document(document)
-        Metadata.objects.create(hash=metadata_hash, document=document)
+        documents.append(Metadata(hash=metadata_hash, document=document))
         events.append(chain.created(number, metadata_hash=metadata_hash, log_index=number))
+    Metadata.objects.bulk_create(documents)
     events += [chain.vote(number, number % 3, log_index=number) for number in range(1, 121)]
     apply_events(events=events)

@@ -187,6 +187,25 @@ def test_cost_counts_against_the_rate_limit(client, settings):
     assert int(refused["Retry-After"]) > 0
 
 
+def test_fields_at_the_root_cost_what_requests_do(client, settings):
+    settings.GRAPHQL_COST_PER_TOKEN = 100
+
+    def cost(text):
+        prepared = documents.prepare(text)
+        return documents.cost(prepared, prepared.operation(None), {})
+
+    one = cost('{ election(id: "x") { id } }')
+    assert one == 2
+    assert cost('{ a: election(id: "x") { id } b: election(id: "x") { id } __typename }') == 2 * one + 1 + 25
+    by_fragment = '{ ...A } fragment A on Query { ...B b: election(id: "x") { id } } fragment B on Query {'
+    assert cost(by_fragment + ' a: election(id: "x") { id } ... { c: election(id: "x") { id } } }') == 3 * one + 50
+    change = '{}: cancelElection(id: "x") {{ job {{ status }} }}'
+    assert cost(f"mutation {{ {change.format('a')} {change.format('b')} }}") == 6 + 100
+    # Counted once for each fragment: what doubles at each of them would take hours else.
+    doubled = "".join(f"fragment F{n} on Query {{ ...F{n + 1} ...F{n + 1} }} " for n in range(18))
+    assert cost(f"{{ ...F0 }} {doubled} fragment F18 on Query {{ election(id: 1) {{ id }} }}") > 2**18
+
+
 def test_a_slow_query_is_cut_off(client, settings, monkeypatch):
     from django.db import connection
 
