@@ -106,6 +106,10 @@ class RangeNeverCovered(Exception):
     """A reindex was asked for blocks that were never indexed."""
 
 
+class ReorgPending(Exception):
+    """The node's chain is not the indexed one in a range that was to be repaired: the indexer follows it first."""
+
+
 class OtherChainFound(Exception):
     """A second endpoint has another block than ours: there is nothing to compare."""
 

@@ -29,9 +29,12 @@ def list_contracts(chain_id: int) -> list[Contract]:
     return list(Contract.objects.filter(chain_id=chain_id, is_active=True).order_by("pk"))
 
 
-def list_window(*, chain_id: int, from_block: int) -> list[Block]:
-    """Return the canonical blocks from a height on, in order."""
-    return list(Block.objects.canonical().filter(chain_id=chain_id, number__gte=from_block).order_by("number"))
+def list_window(*, chain_id: int, from_block: int, to_block: int | None = None) -> list[Block]:
+    """Return the stored canonical blocks from a height on, in order."""
+    blocks = Block.objects.canonical().filter(chain_id=chain_id, number__gte=from_block)
+    if to_block is not None:
+        blocks = blocks.filter(number__lte=to_block)
+    return list(blocks.order_by("number"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import eth_abi
+
 from chain.abi import decode_result, encode_call
-from chain.exceptions import DecodingFailed
+from chain.exceptions import DecodingFailed, NodeUntrustworthy, Reverted
 from chain.models import Contract, DeadLetter
 from chain.profiles import profiles
 from chain.reading import Header, Reader
@@ -50,8 +52,15 @@ def read_contexts(
             # It becomes a dead letter when its turn comes.
             continue
         call = encode_call(profile.abi, read.function, [arguments[read.argument]])
-        answer = reader.state_at(contract.address, call, log["blockHash"], log["blockNumber"])
-        values = decode_result(profile.abi, read.function, answer)
+        try:
+            answer = reader.state_at(contract.address, call, log["blockHash"], log["blockNumber"])
+        except Reverted:
+            # The contract's own word: it becomes a dead letter too.
+            continue
+        try:
+            values = decode_result(profile.abi, read.function, answer)
+        except (ValueError, eth_abi.exceptions.DecodingError) as error:
+            raise NodeUntrustworthy(f"{read.function}: an answer that does not decode", check="state") from error
         found[log["blockHash"], log["logIndex"]] = dict(zip(read.names, (str(value) for value in values), strict=True))
     return found
 
@@ -97,6 +106,8 @@ def decode_logs(
             if arguments is None:
                 raise DecodingFailed(f"{decoder.name}: topics and data do not fit the event's types")
             name = decoder.name
+            if context is None and name in profile.reads:
+                raise DecodingFailed(f"{name}: the contract does not answer {profile.reads[name].function}()")
             meaning = meanings.get(name)
             if meaning is not None:
                 origin = Origin(chain_id, address, number, block_hash, timestamp, tx_hash, index)

@@ -63,7 +63,8 @@ def reconcile(*, rpc_url: str = "", chain_id: int | None = None) -> Reconciliati
     chain_id = settings.CHAIN_ID if chain_id is None else chain_id
     reader = Reader(Nodes([rpc_url or settings.CHAIN_RPC_URLS[-1]], chain_id=chain_id))
     recounts = [Recount(contract, next_block=contract.deployment_block) for contract in list_contracts(chain_id)]
-    target = Checkpoint.objects.get(pk=chain_id).block_number
+    # No further than what is final: the rest may be replaced while this is counted.
+    target = Checkpoint.objects.get(pk=chain_id).finalized_block
     for one in recounts:
         count_up_to(reader, one, target)
     # The index has moved on meanwhile: rows and checkpoint are read as of one moment, and the rest is counted.
@@ -78,14 +79,11 @@ def reconcile(*, rpc_url: str = "", chain_id: int | None = None) -> Reconciliati
             )
         }
     if checkpoint.block_number >= 0:
-        header = reader.header(checkpoint.block_number)
-        if header.hash != "0x" + bytes(checkpoint.block_hash).hex():
-            raise OtherChainFound(
-                f"the endpoint has {header.hash} as block {header.number}, the index another: wait for the reorg to "
-                "settle, or compare the endpoints"
-            )
+        refuse_other_chain(reader, checkpoint)
     for one in recounts:
         count_up_to(reader, one, checkpoint.block_number)
+    if checkpoint.block_number >= 0:
+        refuse_other_chain(reader, checkpoint)
     differences = compare(recounts, rows)
     with transaction.atomic():
         Checkpoint.objects.filter(pk=chain_id).update(
@@ -105,6 +103,16 @@ def reconcile(*, rpc_url: str = "", chain_id: int | None = None) -> Reconciliati
         sum(one.events for one in recounts),
         differences,
     )
+
+
+def refuse_other_chain(reader: Reader, checkpoint: Checkpoint) -> None:
+    """Raise OtherChainFound when the endpoint has another block where the index stands."""
+    header = reader.header(checkpoint.block_number)
+    if header.hash != "0x" + bytes(checkpoint.block_hash).hex():
+        raise OtherChainFound(
+            f"the endpoint has {header.hash} as block {header.number}, the index another: wait for the reorg to "
+            "settle, or compare the endpoints"
+        )
 
 
 def count_up_to(reader: Reader, recount: Recount, up_to: int) -> None:

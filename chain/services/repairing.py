@@ -1,18 +1,18 @@
 """Reads ranges again and mends what differs; replays logs that did not decode."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from audit.services import record
-from chain.exceptions import DecodingFailed, RangeNeverCovered, TooMuchData
-from chain.models import Checkpoint, Contract, DeadLetter, EventLog
-from chain.profiles import profiles
-from chain.reading import Header, Reader
-from chain.selectors import events_by_election, list_contracts
+from chain.exceptions import RangeNeverCovered, ReorgPending, TooMuchData
+from chain.models import Block, Checkpoint, Contract, DeadLetter, EventLog
+from chain.reading import Header, RangeAnswer, Reader
+from chain.selectors import events_by_election, list_contracts, list_window
 from chain.services.coverage import cover, covered, gaps
 from chain.services.decoding import DecodedLogs, decode_logs, read_contexts
 from chain.services.indexing import MAX_CHECKED_RANGE_BLOCKS
@@ -43,7 +43,8 @@ def reindex(
     """Read a range again and mend the rows that differ from the chain; returns a report for each contract.
 
     Raises RangeNeverCovered, naming the part, when some of the range was never indexed: a gap is filled by the
-    indexer itself. Each stretch is one transaction, which also moves the checkpoint's nonce.
+    indexer itself; ReorgPending when the node's chain is not the indexed one there. Each stretch is one transaction,
+    which also moves the checkpoint's nonce.
     """
     contracts = list_contracts(chain_id)
     if not contracts or low > high:
@@ -78,10 +79,12 @@ def mend(*, reader: Reader, contract: Contract, low: int, high: int, report: Rep
     by_address = {contract.address: contract}
     contexts = read_contexts(reader=reader, contracts=by_address, logs=answer.logs)
     found = {(log["blockNumber"], log["blockHash"], log["logIndex"]): log for log in answer.logs}
-    report.read += len(found)
+    hashes = read_hashes(reader=reader, contract=contract, answer=answer)
     with transaction.atomic():
         # The indexer's next write finds another nonce and looks at the rows afresh.
         checkpoint = Checkpoint.objects.select_for_update().get(pk=contract.chain_id)
+        refuse_pending_reorg(contract=contract, low=low, high=high, hashes=hashes)
+        report.read += len(found)
         stored = {
             (row.block_number, "0x" + bytes(row.block_hash).hex(), row.log_index): row
             for row in EventLog.objects.canonical().filter(
@@ -135,6 +138,34 @@ def mend(*, reader: Reader, contract: Contract, low: int, high: int, report: Rep
     publish_changes(Changes(changes.items, is_reorg=bool(surplus)))
 
 
+def read_hashes(*, reader: Reader, contract: Contract, answer: RangeAnswer) -> dict[int, str]:
+    """Return the node's hash of every block of a range that has logs, or is stored."""
+    hashes = {number: header.hash for number, header in answer.headers.items()} | {answer.to_block: answer.end.hash}
+    others = [
+        block.number
+        for block in list_window(chain_id=contract.chain_id, from_block=answer.from_block, to_block=answer.to_block)
+        if block.number not in hashes
+    ]
+    if others:
+        hashes |= {header.number: header.hash for header in reader.headers(others)}
+    return hashes
+
+
+def refuse_pending_reorg(*, contract: Contract, low: int, high: int, hashes: Mapping[int, str]) -> None:
+    """Raise ReorgPending when a stored block is another than the node had when its logs were read.
+
+    Rows and chain would differ in whole blocks then: to mend them one by one would mix two chains.
+    """
+    for block in list_window(chain_id=contract.chain_id, from_block=low, to_block=high):
+        if hashes.get(block.number) != "0x" + bytes(block.hash).hex():
+            raise ReorgPending(
+                f"the node's block {block.number} is not the indexed one: let `manage.py index_chain` follow the reorg"
+            )
+    taken_back = gaps(covered(contract), max(low, contract.deployment_block), high)
+    if taken_back:
+        raise ReorgPending(f"a reorg took back blocks from {taken_back[0][0]} on: let `manage.py index_chain` go on")
+
+
 def write_repair(
     contract: Contract,
     headers: Mapping[int, Header],
@@ -149,11 +180,19 @@ def write_repair(
     for place in differing:
         # Its bytes are not what the chain says: the row is no record of anything.
         EventLog.objects.filter(pk=stored[place].pk).delete()
-    if decoded.rows:
-        with connection.cursor() as cursor:
-            for start in range(0, len(decoded.rows), 500):
-                insert(cursor, decoded.rows[start : start + 500])
-    DeadLetter.objects.bulk_create(decoded.dead, ignore_conflicts=True)
+    write_rows(decoded)
+    DeadLetter.objects.bulk_create(
+        decoded.dead,
+        update_conflicts=True,
+        unique_fields=["contract", "block_hash", "log_index"],
+        update_fields=["retracted_at"],
+    )
+
+
+def write_rows(decoded: DecodedLogs) -> None:
+    with connection.cursor() as cursor:
+        for start in range(0, len(decoded.rows), 500):
+            insert(cursor, decoded.rows[start : start + 500])
 
 
 def is_equal(row: EventLog, log: Mapping[str, Any]) -> bool:
@@ -168,36 +207,26 @@ def replay_dead_letters(*, chain_id: int, reader: Reader) -> tuple[int, int]:
     """Decode dead letters again with today's ABIs; return how many were understood and how many were not."""
     replayed = failed = 0
     for contract in Contract.objects.filter(chain_id=chain_id):
-        letters = list(
-            DeadLetter.objects.filter(contract=contract, replayed_at=None, retracted_at=None).order_by(
-                "block_number", "log_index"
-            )
-        )
-        profile = profiles()[contract.profile]
-        understood = []
-        for letter in letters:
-            log = log_of(letter, contract)
-            decoder = profile.decoders.get(log["topics"][0]) if log["topics"] else None
-            try:
-                if decoder is None:
-                    raise DecodingFailed
-                decoder.decode(log["topics"], log["data"])
-            except DecodingFailed:
-                failed += 1
-                continue
-            understood.append((letter, log))
-        if not understood:
-            continue
-        logs = [log for _, log in understood]
-        by_address = {contract.address: contract}
-        numbers = sorted({log["blockNumber"] for log in logs})
-        headers = {header.number: header for number in numbers for header in reader.headers([number])}
-        contexts = read_contexts(reader=reader, contracts=by_address, logs=logs)
+        letters = {letter.pk: log_of(letter, contract) for letter in open_letters(contract)}
+        # What the contract's state has to say is asked before the transaction.
+        contexts = read_contexts(reader=reader, contracts={contract.address: contract}, logs=list(letters.values()))
         with transaction.atomic():
             checkpoint = Checkpoint.objects.select_for_update().get(pk=chain_id)
-            decoded = decode_logs(contracts=by_address, logs=logs, headers=headers, contexts=contexts)
-            write_repair(contract, headers, {}, [], [], decoded)
-            DeadLetter.objects.filter(pk__in=[letter.pk for letter, _ in understood]).update(replayed_at=timezone.now())
+            # Read again: the indexer may have followed a reorg in the meantime, or somebody else has replayed.
+            logs = {letter.pk: letters[letter.pk] for letter in open_letters(contract) if letter.pk in letters}
+            decoded = decode_logs(
+                contracts={contract.address: contract},
+                logs=list(logs.values()),
+                headers=stored_headers(contract, logs.values()),
+                contexts=contexts,
+            )
+            dead = {(letter.block_number, letter.log_index) for letter in decoded.dead}
+            understood = [pk for pk, log in logs.items() if (log["blockNumber"], log["logIndex"]) not in dead]
+            failed += len(dead)
+            if not understood:
+                continue
+            write_rows(decoded)
+            DeadLetter.objects.filter(pk__in=understood).update(replayed_at=timezone.now())
             touched = sorted({event.election_id for event in decoded.events})
             changes = refold(
                 chain_id=chain_id,
@@ -214,6 +243,25 @@ def replay_dead_letters(*, chain_id: int, reader: Reader) -> tuple[int, int]:
         replayed += len(understood)
         publish_changes(Changes(changes.items, is_reorg=False))
     return replayed, failed
+
+
+def open_letters(contract: Contract) -> QuerySet[DeadLetter]:
+    """Return the logs of the indexed chain that nobody has understood yet."""
+    letters = DeadLetter.objects.filter(contract=contract, replayed_at=None, retracted_at=None)
+    return letters.order_by("block_number", "log_index")
+
+
+def stored_headers(contract: Contract, logs: Iterable[Mapping[str, Any]]) -> dict[int, Header]:
+    """Return the stored headers of some logs' blocks."""
+    blocks = Block.objects.canonical().filter(
+        chain_id=contract.chain_id, number__in={log["blockNumber"] for log in logs}
+    )
+    return {
+        block.number: Header(
+            block.number, "0x" + bytes(block.hash).hex(), "0x" + bytes(block.parent_hash).hex(), block.timestamp, 0
+        )
+        for block in blocks
+    }
 
 
 def log_of(letter: DeadLetter, contract: Contract) -> dict[str, Any]:

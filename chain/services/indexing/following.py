@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from chain.exceptions import NodeUntrustworthy, NoQuorum, ReorgDetected
+from chain.exceptions import NodeUntrustworthy, ReorgDetected
 from chain.reading import Head
 from chain.selectors import is_transaction_stored
 from chain.services.decoding import DecodedLogs
@@ -15,11 +15,13 @@ def follow(*, index: Index, head: Head) -> None:
     reader, low = index.reader, index.position.number + 1
     high = min(head.header.number, low + FOLLOW_BLOCKS - 1)
     # A single new block is the head that we have just read.
-    headers = [head.header] if low == head.header.number else reader.headers(range(low, high + 1))
+    headers = (
+        [head.header]
+        if low == head.header.number and reader.nodes.quorum <= 1
+        else reader.headers(range(low, high + 1))
+    )
     if headers[0].parent_hash != index.top_hash and index.position.number >= 0:
         raise ReorgDetected(low)
-    if reader.nodes.quorum > 1 and reader.header(headers[-1].number).hash != headers[-1].hash:
-        raise NoQuorum(f"block {headers[-1].number}: endpoints see different hashes")
     logs = [log for header in headers for log in reader.block_logs(index.addresses, header)]
     refuse_moved_transactions(index, logs)
     decoded = index.decode(logs, {header.number: header for header in headers})

@@ -45,6 +45,8 @@ class Index:
     window: dict[int, tuple[str, str]] = field(default_factory=dict, init=False)
     head: Head | None = field(default=None, init=False)
     events_written: int = field(default=0, init=False)
+    # How often in a row a node's chain contradicted what is final.
+    contradictions: int = field(default=0, init=False)
     has_gaps: bool = field(default=True, init=False)
     unpublished: Changes = field(default_factory=Changes, init=False)
     retractions: list[Retraction] = field(default_factory=list, init=False)

@@ -93,10 +93,12 @@ class Indexer(Index):
         head = self.head = self.reader.head()
         self._note_head(head)
         try:
-            return self._advance(head)
+            is_caught_up = self._advance(head)
         except ReorgDetected:
             self._reorganise(head)
             return False
+        self.contradictions = 0
+        return is_caught_up
 
     def _advance(self, head: Head) -> bool:
         if head.header.number < self.position.number:

@@ -3,6 +3,7 @@
 import logging
 import time
 from dataclasses import dataclass
+from typing import NoReturn
 
 from chain import metrics
 from chain.exceptions import BlockNotFound, NodeUntrustworthy
@@ -18,6 +19,8 @@ logger = logging.getLogger(__name__)
 REGRESSIONS_BELIEVED = 3
 REGRESSION_SECONDS = 1.5
 REGRESSION_PAUSE_SECONDS = 0.2
+# A halt needs an operator: one wrong answer must not cause it.
+CONTRADICTIONS_BELIEVED = 3
 
 
 @dataclass
@@ -80,7 +83,8 @@ def find_ancestor(index: Index, head: Head) -> Header:
     if top <= index.finality.finalized:
         refuse_below_finality(index, top)
     current = head.header if head.header.number == top else index.reader.header(top)
-    while index.window.get(current.number, ("",))[0] != current.hash:
+    # All chains share what is before block 0.
+    while current.number >= 0 and index.window.get(current.number, ("",))[0] != current.hash:
         if current.number <= index.finality.finalized:
             refuse_below_finality(index, current.number)
         if current.number not in index.window:
@@ -118,10 +122,15 @@ def find_old_ancestor(index: Index, below: int) -> Header:
 
 
 def block_before(index: Index, number: int) -> Header:
-    return index.reader.header(number - 1) if number > 0 else BEFORE_GENESIS
+    """Read the parent of a block, held against its child: all that follows must stand on it."""
+    return index.reader.headers([number - 1, number])[0] if number > 0 else BEFORE_GENESIS
 
 
-def refuse_below_finality(index: Index, number: int) -> None:
+def refuse_below_finality(index: Index, number: int) -> NoReturn:
+    """Halt once the contradiction has been seen several times in a row; until then it is a wrong answer."""
+    index.contradictions += 1
+    if index.contradictions < CONTRADICTIONS_BELIEVED:
+        raise NodeUntrustworthy(f"block {number} is not the one that is final", check="reorg_below_finality")
     index.halt(
         "reorg_below_finality",
         f"the node's chain differs from the indexed one at or below block {number}, but {index.finality.finalized} "
