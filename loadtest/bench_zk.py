@@ -136,7 +136,7 @@ def call(application, path: str, body: bytes, authorization: str) -> tuple[int, 
 
 
 def measure_http() -> dict[str, tuple[int, float, float, float]]:
-    """Return status, p50, p95 and our own median processor time (ms) of cache hits and refusals by the application."""
+    """Return status, p50, p95 and our own median processor time (ms) of cache hits, refusals and verifications."""
     from django.core.cache import cache
     from django.core.management import call_command
     from django.core.wsgi import get_wsgi_application
@@ -160,9 +160,15 @@ def measure_http() -> dict[str, tuple[int, float, float, float]]:
         content = json.dumps({"proof": made.proof, "pubSignals": made.public_signals})
         cache.set(f"zk:proof:{digest_of(circuit, inputs)}", content, 600)
         refused = dict(value) | {"election" if "election" in value else "scope": "-1"}
-        for kind, body in (("cache hit", value), ("refused", refused)):
+        shown = {"proof": made.proof, "pubSignals": made.public_signals}
+        address = f"/api/zk/{name}"
+        for kind, path, body in (
+            ("cache hit", address, value),
+            ("refused", address, refused),
+            ("verified", f"{address}/verify", shown),
+        ):
             payload = json.dumps(body).encode()
-            answers = [call(application, f"/api/zk/{name}", payload, authorization) for _ in range(HTTP_REQUESTS)]
+            answers = [call(application, path, payload, authorization) for _ in range(HTTP_REQUESTS)]
             times = [1000 * seconds for _, seconds, _ in answers[20:]]
             used = [1000 * seconds for _, _, seconds in answers[20:]]
             [status] = {status for status, _, _ in answers}

@@ -90,6 +90,8 @@ def request_proof(*, user: User, name: str, value: Any, version: int | None = No
                     owner=user,
                 )
             cache.set(flight, str(job.pk), FLIGHT_SECONDS)
+            # The job's input is sealed: this is how its address tells what it will prove.
+            cache.set(f"zk:asked:{job.pk}", [name, circuit.version], FLIGHT_SECONDS)
     return ProofState(circuit, job=job)
 
 
@@ -178,7 +180,10 @@ def get_proof(*, user: User, name: str, job_id: uuid.UUID) -> ProofState:
     if job is None:
         raise ProofJobUnknown
     if job.status != JobStatus.SUCCEEDED:
-        return ProofState(find_circuit(name), job=job)
+        asked, version = cache.get(f"zk:asked:{job.pk}") or (name, None)
+        if asked != name:
+            raise ProofJobUnknown
+        return ProofState(find_circuit(name, version), job=job)
     result, is_expired = get_result(job=job)
     if not is_expired and result["circuit"] != name:
         raise ProofJobUnknown

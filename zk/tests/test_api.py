@@ -237,6 +237,19 @@ def test_another_persons_job_and_an_unknown_one_are_both_not_found(client, heade
     assert foreign.json()["code"] == unknown.json()["code"] == "job_unknown"
 
 
+def test_a_job_is_found_under_its_own_circuit_alone(client, headers):
+    asked = post(client, "voice", voice_input(), headers)
+    address = asked["Location"]
+    for state in ("queued", "succeeded"):
+        right, wrong = (
+            client.get(address, headers=headers),
+            client.get(address.replace("voice", "eligibility"), headers=headers),
+        )
+        assert (right.json()["status"], right.json()["version"]) == (state, 1)
+        assert (wrong.status_code, wrong.json()["code"]) == (404, "job_unknown")
+        run_job(job_id=uuid.UUID(asked.json()["job"]), has_lease_thread=False)
+
+
 def test_queued_jobs_show_their_state(client, headers):
     asked = post(client, "voice", voice_input(), headers)
     state = client.get(asked["Location"], headers=headers)
