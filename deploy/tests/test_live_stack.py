@@ -27,6 +27,10 @@ DASHBOARDS = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
 STAGES = {"pending", "open", "tallied", "cancelled"}
 
 
+def test_elections_are_there_when_it_says_ready(stack):
+    assert stack.elections() or "still on their way" in stack.said()
+
+
 def test_elections_at_every_stage_are_voted_on_by_transactions(stack):
     def has_all():
         found = stack.elections()

