@@ -1,13 +1,13 @@
 """The process's one thread beside the requests: writes usage, and keeps the rows of keys in use fresh."""
 
-import atexit
 import logging
 import os
 import threading
 import time
+from multiprocessing.util import Finalize
 
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, close_old_connections, connection
 
 from apikeys.services.key_cache import refresh_keys
 from apikeys.services.usage import flush_usage
@@ -27,7 +27,8 @@ def keep_running() -> None:
         if _thread is None:
             _thread = threading.Thread(target=_run, name="apikeys", daemon=True)
             _thread.start()
-            atexit.register(_write_last)
+            # Not `atexit`: a server's workers are processes of multiprocessing, which end without it.
+            Finalize(None, _write_last, exitpriority=100)
 
 
 def _run() -> None:
@@ -53,12 +54,13 @@ def _write_last() -> None:
         flush_usage()
     except DatabaseError as error:
         logger.error("the last counts of API keys are lost (%s)", type(error).__name__)
+    finally:
+        connection.close()
 
 
 def _forget_thread() -> None:
     global _thread, _starting
     _thread, _starting = None, threading.Lock()
-    atexit.unregister(_write_last)
 
 
 os.register_at_fork(after_in_child=_forget_thread)

@@ -10,11 +10,21 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings as django_settings
+from django.db import connection
 from django.db.backends.postgresql.base import DatabaseWrapper
 
 from apikeys.exceptions import ApiKeyRefused
-from apikeys.services import authenticate_key, forget_keys, revoke_api_key, take
+from apikeys.models import ApiKeyUsage
+from apikeys.services import (
+    authenticate_key,
+    count_request,
+    forget_keys,
+    keep_running,
+    revoke_api_key,
+    take,
+)
 from apikeys.services.bucket import Bucket, Limit, bucket
+from apikeys.services.usage import forget_usage
 from apikeys.tests.factories import make_key
 from deploy.local.services import start_redis
 
@@ -31,7 +41,6 @@ def count_allowed(url: str, go: Any, results: Any) -> None:
     results.put(sum(decision.is_allowed for decision in decisions))
 
 
-@pytest.mark.slow
 def test_eight_processes_with_a_thousand_requests_each_get_exactly_sixty():
     context = multiprocessing.get_context("fork")
     go, results = context.Event(), context.Queue()
@@ -117,3 +126,23 @@ def test_a_revoked_key_is_refused_within_a_second_by_every_process():
             questions.put(False)
         for server in servers:
             server.join()
+
+
+def serve_one_request(key_id: Any) -> None:
+    """Be a server's worker that ends right after a request; the parent's connection stays the parent's."""
+    DatabaseWrapper._connection_pools = {}
+    connection.connection = None
+    django_settings.API_KEY_USAGE_FLUSH_SECONDS = 1000
+    forget_usage()
+    keep_running()
+    count_request(key_id=key_id, route="GET /x", status=200)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_that_ends_writes_its_last_counts():
+    key, _ = make_key()
+    worker = multiprocessing.get_context("fork").Process(target=serve_one_request, args=(key.pk,))
+    worker.start()
+    worker.join()
+    assert worker.exitcode == 0
+    assert ApiKeyUsage.objects.get().requests == 1
