@@ -6,35 +6,29 @@ from typing import Any
 from django.conf import settings
 from django.contrib import auth
 from django.contrib.auth.models import AnonymousUser
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import resolve_url
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 from rest_framework.authentication import BasicAuthentication
 from rest_framework.exceptions import APIException, AuthenticationFailed, NotAuthenticated
-from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
 from accounts.authentication import CHALLENGE, bearer_token
 from accounts.exceptions import AdminRequired, ProviderUnavailable, SignInEnded, SignInStale
+from accounts.problems import problem_of
 from accounts.selectors import get_sign_in
 from accounts.services import check_access_token, ensure_fresh, is_admin_by_token
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
-def problem(error: APIException) -> JsonResponse:
-    """Answer outside of DRF as its handler of exceptions would."""
+def problem(error: APIException) -> HttpResponse:
+    """Answer with an error and, where credentials are asked for, with the scheme."""
     if isinstance(error, AuthenticationFailed | NotAuthenticated):
         sent = ', error="invalid_token"' if isinstance(error, AuthenticationFailed) else ""
         error.auth_header = CHALLENGE + sent  # type: ignore[union-attr]
-    handler: Any = api_settings.EXCEPTION_HANDLER
-    answer = handler(error, {})
-    response = JsonResponse(answer.data, status=answer.status_code, content_type=answer.content_type)
-    for name in ("WWW-Authenticate", "Retry-After"):
-        if name in answer.headers:
-            response[name] = answer.headers[name]
-    return response
+    return problem_of(error)
 
 
 class SignInMiddleware:

@@ -51,12 +51,12 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         "scopes",
         "limit_per_minute",
         "status",
+        "usage_chart",
         "created_at",
         "expires_at",
         "revoked_at",
         "last_used_at",
         "replaces",
-        "usage_chart",
     ]
     readonly_fields = fields
     actions = ["revoke"]  # type: ignore[assignment]
@@ -106,11 +106,10 @@ def chart_of(key: ApiKey) -> str:
         )
     context = {
         "bars": bars,
-        "highest": highest,
-        "total": sum(answered.values()) + sum(refused.values()),
+        "highest": f"{highest:,}",
+        "total": f"{sum(answered.values()) + sum(refused.values()):,}",
         "width": CHART_DAYS * BAR_WIDTH,
         "height": CHART_HEIGHT,
-        "label_y": CHART_HEIGHT + 14,
     }
     return render_to_string("apikeys/usage_chart.html", context)
 

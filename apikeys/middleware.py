@@ -1,29 +1,17 @@
 """Middleware that limits every request and refuses API keys where none is declared."""
 
-import json
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.urls import Resolver404, resolve
 from rest_framework.exceptions import APIException
-from rest_framework.settings import api_settings
 
+from accounts.problems import problem_of
 from apikeys.services import admit, check_scope, count_request, keep_running
 
 LONGEST_KEPT_PATH = 200
-
-
-def problem_of(error: APIException) -> HttpResponse:
-    """Answer with an error as DRF would: through the project's exception handler."""
-    handler: Any = api_settings.EXCEPTION_HANDLER
-    handled = handler(error, {})
-    response = HttpResponse(json.dumps(handled.data), status=handled.status_code, content_type=handled.content_type)
-    for name, value in handled.headers.items():
-        response.headers.setdefault(name, value)
-    return response
 
 
 class RateLimitMiddleware:

@@ -49,6 +49,8 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
     async def receive_whole() -> Any:
         return {"type": "http.request", "body": bytes(body), "more_body": False}
 
+    # For WSGI `X_Forwarded_For` would be the same header as `X-Forwarded-For`, and the client's, not the proxy's.
+    scope["headers"] = [(name, value) for name, value in scope["headers"] if b"_" not in name]
     await wsgi_in_threads(scope, receive_whole, send)
 
 

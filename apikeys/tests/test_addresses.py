@@ -23,6 +23,12 @@ PROXIES = ["10.0.0.0/8", "fd00::/8"]
         ("10.0.0.1", "unknown", "10.0.0.1"),
         ("10.0.0.1", "203.0.113.1, garbage", "10.0.0.1"),
         ("10.0.0.1", ",,", "10.0.0.1"),
+        ("10.0.0.1", "203.0.113.1,", "10.0.0.1"),
+        ("10.0.0.1", "203.0.113.1\0", "10.0.0.1"),
+        ("10.0.0.1", "::ffff:203.0.113.1", "203.0.113.1"),
+        ("::ffff:10.0.0.1", "203.0.113.1", "203.0.113.1"),
+        ("10.0.0.1", "fe80::1%eth0", "fe80::1"),
+        ("10.0.0.1", "6.6.6.6," * 5000 + "203.0.113.1", "203.0.113.1"),
         ("::ffff:198.51.100.7", "", "198.51.100.7"),
         ("fd00::1", "2001:db8::9", "2001:db8::9"),
         ("", "203.0.113.1", ""),
@@ -48,6 +54,23 @@ def test_the_bypass_asks_for_the_address_behind_the_proxy(settings):
     assert find_client(peer="fd00::7").is_bypassed
     assert not find_client(peer="10.0.0.1", forwarded_for="192.168.1.1, 203.0.113.1").is_bypassed
     assert not find_client(peer="203.0.113.1", forwarded_for="192.168.1.1").is_bypassed
+
+
+def test_a_network_of_mapped_addresses_is_the_ipv4_network(settings):
+    settings.TRUSTED_PROXY_CIDRS = ["::ffff:10.0.0.0/104"]
+    settings.RATE_LIMIT_BYPASS_CIDRS = ["::ffff:192.168.1.0/120"]
+    addresses.forget_clients()
+    for peer in ("10.9.9.9", "::ffff:10.9.9.9"):
+        for forwarded_for in ("192.168.1.1", "::ffff:192.168.1.1"):
+            client = find_client(peer=peer, forwarded_for=forwarded_for)
+            assert (client.identity, client.is_bypassed) == ("ip:192.168.1.1", True)
+    assert not find_client(peer="10.9.9.9", forwarded_for="192.168.2.1").is_bypassed
+
+
+def test_a_long_header_is_not_kept(settings):
+    settings.TRUSTED_PROXY_CIDRS = PROXIES
+    find_client(peer="10.0.0.1", forwarded_for="6.6.6.6, " * 100 + "203.0.113.1")
+    assert addresses._find_client.cache_info().currsize == 0
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from prometheus_client import REGISTRY
 
@@ -62,6 +64,27 @@ def test_routes_may_have_a_bucket_of_their_own(client, settings, ten):
     assert "RateLimit" not in client.get("/healthz")
     assert [client.post("/nowhere").status_code for _ in range(2)] == [404, 429]
     assert client.get("/nowhere/else")["RateLimit"].startswith('"default";r=8')
+
+
+def test_a_query_is_charged_where_its_request_was_counted(client, settings, ten):
+    settings.RATE_LIMIT_ROUTES = ["/graphql=5/60"]
+    settings.GRAPHQL_COST_PER_TOKEN = 1
+    query = {"query": "{ elections(first: 1) { edges { node { id title } } } }"}
+    answer = client.post("/graphql", query, "application/json")
+    assert answer["RateLimit-Policy"] == '"default";q=5;w=60'
+    left = int(re.search(r"r=(\d+)", answer["RateLimit"])[1])
+    assert left < 4
+    after = client.post("/graphql", {"query": "{ __typename }"}, "application/json")
+    assert after["RateLimit"].startswith(f'"default";r={max(left - 1, 0)};')
+    assert client.get("/nowhere")["RateLimit"].startswith('"default";r=9;')
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_hot_read_and_its_304_say_what_is_left(client, ten):
+    first = client.get("/elections")
+    again = client.get("/elections", headers={"If-None-Match": first["ETag"]})
+    assert (first.status_code, again.status_code) == (200, 304)
+    assert [answer["RateLimit"].split(";")[1] for answer in (first, again)] == ["r=9", "r=8"]
 
 
 def test_a_bypassed_network_is_not_limited_and_cannot_be_forged(client, settings, ten):

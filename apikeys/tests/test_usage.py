@@ -1,3 +1,4 @@
+import base64
 import time
 from datetime import timedelta
 
@@ -44,6 +45,20 @@ def test_a_kept_answer_asks_for_the_scope_and_is_counted(client):
     assert "RateLimit" in answer
     services.flush_usage()
     assert set(ApiKeyUsage.objects.values_list("route", "status")) == {("GET /elections", 403), ("GET /elections", 200)}
+
+
+def test_refused_requests_and_those_of_basic_are_counted_by_their_route(client, settings):
+    admin = UserFactory(role="admin")
+    _, text = make_key(owner=admin, scopes=["elections:read", "admin:api-keys"], limit_per_minute=1)
+    assert [client.get("/elections", headers=api_key(text)).status_code for _ in range(2)] == [200, 429]
+    credentials = base64.b64encode(f"{admin.email}:{text}".encode()).decode()
+    assert client.get("/admin/api-keys", headers={"Authorization": f"Basic {credentials}"}).status_code == 200
+    services.flush_usage()
+    assert set(ApiKeyUsage.objects.values_list("route", "status")) == {
+        ("GET /elections", 200),
+        ("GET /elections", 429),
+        ("GET /admin/api-keys", 200),
+    }
 
 
 def test_counts_survive_a_failing_database(monkeypatch):

@@ -46,7 +46,7 @@ RATE_LIMIT: str = env.str("RATE_LIMIT", "60/60", validate=is_limit)
 # a PREFIX that ends in $ is a whole path.
 # Probes must not be refused; pages and the staff's admin fetch more than an API client does.
 RATE_LIMIT_ROUTES: list[str] = [
-    "/healthz=none",
+    "/healthz$=none",
     "/static/=none",
     "/graphiql=600/60",
     "/readyz=600/60",
@@ -76,7 +76,8 @@ RATE_LIMIT_WITHOUT_REDIS = {
 RATE_LIMIT_REDIS_TIMEOUT_SECONDS: float = env.float("RATE_LIMIT_REDIS_TIMEOUT_SECONDS", 0.25)
 # Internal callers that are not limited.
 RATE_LIMIT_BYPASS_CIDRS: list[str] = env.list("RATE_LIMIT_BYPASS_CIDRS", [], validate=are_cidrs)
-# Only these peers' X-Forwarded-For is believed, counted from the right.
+# Only these peers' X-Forwarded-For is believed, counted from the right. They must drop headers whose names hold an
+# underscore, as nginx does: under WSGI `X_Forwarded_For` cannot be told from it.
 TRUSTED_PROXY_CIDRS: list[str] = env.list("TRUSTED_PROXY_CIDRS", [], validate=are_cidrs)
 
 # NUMBER:SECRET, the current one first; digests made with the others stay valid until their keys are rotated.
