@@ -138,6 +138,14 @@ class TransactionNotMined(APIException):
     default_detail = "The chain has not taken the transaction yet."
 
 
+class SenderOutOfFunds(APIException):
+    """The sender cannot pay for gas; the same job sends when it can."""
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_code = "chain_sender_out_of_funds"
+    default_detail = "The account that sends transactions cannot pay for them."
+
+
 class UnknownContract(APIException):
     status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
     default_code = "unknown_contract"

@@ -1,10 +1,12 @@
 """Sends transactions: one nonce for each key, fees that rise when the chain does not take them, no second sending.
 
 A transaction's row is written before the node hears of it, with every hash under which it is ever offered. So a
-worker that dies anywhere is taken up by the next attempt with the same key: at most one nonce is spent on it.
+worker that dies anywhere is taken up by the next attempt with the same key: at most one nonce is spent on it. Workers
+that are about the same transaction at once take the row's lock to change it, and see each other's hashes.
 """
 
 import logging
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,6 +26,7 @@ from chain.exceptions import (
     NodeError,
     Reverted,
     SenderNotConfigured,
+    SenderOutOfFunds,
     TransactionNotMined,
     TransactionReverted,
     UnknownContract,
@@ -44,6 +47,11 @@ GAS_MARGIN = 1.25
 PENDING = (State.PREPARED, State.SENT)
 KNOWN = ("already known", "already imported", "known transaction")
 TOO_LOW = ("nonce too low", "nonce is too low", "nonce has already been used")
+NO_FUNDS = ("insufficient funds", "insufficient balance")
+# A nonce counts as taken by somebody else when every endpoint says so, so often and so far apart: an index of receipts
+# may lag behind the block that it is about, and a second sending could not be taken back.
+LOOKS_FOR_NONCE = 3
+LOOK_PAUSE_SECONDS = 0.5
 UNDERPRICED = ("underpriced", "fee too low", "replacement fee")
 
 
@@ -107,7 +115,7 @@ def send(
     if row is None:
         row = prepare(nodes=nodes, account=account, key=key, kind=kind, to=to, data=data, abi=abi)
     if row.state == State.REVERTED:
-        raise TransactionReverted(row.error)
+        raise reverted(row.error)
     return await_mined(nodes=nodes, account=account, row=row, abi=abi, on_sent=on_sent)
 
 
@@ -120,14 +128,16 @@ def prepare(
         gas = int(int(nodes.call("eth_estimateGas", call), 16) * GAS_MARGIN) + 10_000
     except Reverted as error:
         raise refusal(error, abi) from error
+    except CallRefused as error:
+        if any(words in str(error).lower() for words in NO_FUNDS):
+            raise SenderOutOfFunds from error
+        raise
     max_fee, priority = suggested_fees(nodes)
     chain_id = settings.CHAIN_ID
     sender = account.address.lower()
     mined = int(nodes.call("eth_getTransactionCount", account.address, "latest"), 16)
     with transaction.atomic():
-        # One at a time for a sender: two workers must not draw the same nonce.
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"nonce:{chain_id}:{sender}"])
+        lock_nonces(chain_id=chain_id, sender=sender)
         known = Transaction.objects.filter(key=key).first()
         if known is not None:
             return known
@@ -151,6 +161,12 @@ def prepare(
     return row
 
 
+def lock_nonces(*, chain_id: int, sender: str) -> None:
+    """Let one at a time draw a sender's nonces, in the caller's transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"nonce:{chain_id}:{sender}"])
+
+
 def next_nonce(*, chain_id: int, sender: str, mined: int) -> int:
     """Return the first nonce that neither the chain nor a transaction of ours has used."""
     ours = Transaction.objects.filter(chain_id=chain_id, sender=sender, nonce__gte=mined)
@@ -169,26 +185,33 @@ def suggested_fees(nodes: Nodes) -> tuple[int, int]:
     return min(2 * base + priority, settings.CHAIN_MAX_FEE_GWEI * GWEI), priority
 
 
+def lock(row: Transaction) -> None:
+    """Read a transaction afresh and hold it: another worker may be about it too."""
+    row.refresh_from_db(from_queryset=Transaction.objects.select_for_update())
+
+
 def offer(*, nodes: Nodes, account: Any, row: Transaction) -> str:
     """Sign a row's transaction and hand it to the node; returns its hash."""
-    signed = account.sign_transaction(
-        {
-            "chainId": row.chain_id,
-            "nonce": row.nonce,
-            "gas": row.gas,
-            "maxFeePerGas": int(row.max_fee_per_gas),
-            "maxPriorityFeePerGas": int(row.max_priority_fee_per_gas),
-            "to": bytes.fromhex(row.to[2:]),
-            "value": 0,
-            "data": row.data,
-        }
-    )
-    tx_hash = "0x" + signed.hash.hex().removeprefix("0x")
-    if tx_hash not in row.hashes:
-        row.hashes = [*row.hashes, tx_hash]
-    row.offered_at = timezone.now()
-    # Before the node hears of it: whoever comes after us knows what to look for.
-    row.save(update_fields=["hashes", "offered_at"])
+    with transaction.atomic():
+        lock(row)
+        signed = account.sign_transaction(
+            {
+                "chainId": row.chain_id,
+                "nonce": row.nonce,
+                "gas": row.gas,
+                "maxFeePerGas": int(row.max_fee_per_gas),
+                "maxPriorityFeePerGas": int(row.max_priority_fee_per_gas),
+                "to": bytes.fromhex(row.to[2:]),
+                "value": 0,
+                "data": row.data,
+            }
+        )
+        tx_hash = "0x" + signed.hash.hex().removeprefix("0x")
+        if tx_hash not in row.hashes:
+            row.hashes = [*row.hashes, tx_hash]
+        row.offered_at = timezone.now()
+        # Before the node hears of it: whoever comes after us knows what to look for.
+        row.save(update_fields=["hashes", "offered_at"])
     nodes.call("eth_sendRawTransaction", "0x" + signed.raw_transaction.hex().removeprefix("0x"))
     Transaction.objects.filter(pk=row.pk, state=State.PREPARED).update(state=State.SENT)
     return tx_hash
@@ -219,7 +242,7 @@ def await_mined(
             elif age >= settings.CHAIN_STUCK_SECONDS:
                 escalate(nodes=nodes, account=account, row=row)
         except CallRefused as error:
-            handle_refused_offer(nodes=nodes, account=account, row=row, error=error)
+            handle_refused_offer(nodes=nodes, row=row, error=error)
         except NodeError as error:
             logger.warning("offering a transaction failed", extra={"key": row.key, "reason": str(error)})
         time.sleep(pause)
@@ -252,44 +275,73 @@ def escalate(*, nodes: Nodes, account: Any, row: Transaction) -> None:
     """Offer a stuck transaction again with higher fees, up to CHAIN_MAX_FEE_GWEI; an unpaid one just again."""
     ceiling = settings.CHAIN_MAX_FEE_GWEI * GWEI
     suggested_fee, suggested_priority = suggested_fees(nodes)
-    max_fee = min(max(int(int(row.max_fee_per_gas) * ESCALATION) + 1, suggested_fee), ceiling)
-    priority = min(max(int(int(row.max_priority_fee_per_gas) * ESCALATION) + 1, suggested_priority), max_fee)
-    if max_fee > row.max_fee_per_gas:
-        row.max_fee_per_gas, row.max_priority_fee_per_gas = max_fee, priority
-        row.save(update_fields=["max_fee_per_gas", "max_priority_fee_per_gas"])
-        metrics.gas_escalations.labels(row.kind).inc()
-        logger.warning("transaction stuck; paying more", extra={"key": row.key, "max_fee_per_gas": max_fee})
+    offered_at = row.offered_at
+    with transaction.atomic():
+        lock(row)
+        if row.offered_at != offered_at:
+            # Another worker has just done so.
+            return
+        max_fee = min(max(int(int(row.max_fee_per_gas) * ESCALATION) + 1, suggested_fee), ceiling)
+        priority = min(max(int(int(row.max_priority_fee_per_gas) * ESCALATION) + 1, suggested_priority), max_fee)
+        if max_fee > row.max_fee_per_gas:
+            row.max_fee_per_gas, row.max_priority_fee_per_gas = max_fee, priority
+            row.save(update_fields=["max_fee_per_gas", "max_priority_fee_per_gas"])
+            metrics.gas_escalations.labels(row.kind).inc()
+            logger.warning("transaction stuck; paying more", extra={"key": row.key, "max_fee_per_gas": max_fee})
     offer(nodes=nodes, account=account, row=row)
 
 
-def handle_refused_offer(*, nodes: Nodes, account: Any, row: Transaction, error: CallRefused) -> None:
+def handle_refused_offer(*, nodes: Nodes, row: Transaction, error: CallRefused) -> None:
     """Understand a node's refusal of a transaction: known already, too cheap to replace, or its nonce is gone."""
     text = str(error).lower()
-    if any(words in text for words in KNOWN):
+    # Of an underpriced one, the fees rise again after the next wait.
+    if any(words in text for words in (*KNOWN, *UNDERPRICED)):
         return
-    if any(words in text for words in UNDERPRICED):
-        # The fees rise again after the next wait.
-        return
-    if any(words in text for words in TOO_LOW):
-        if find_receipt(nodes=nodes, row=row) is not None:
+    if any(words in text for words in NO_FUNDS):
+        # The node did not take it: the next attempt need not wait until it is stuck.
+        Transaction.objects.filter(pk=row.pk).update(offered_at=None)
+        raise SenderOutOfFunds from error
+    if not any(words in text for words in TOO_LOW):
+        raise error
+    if is_nonce_lost(nodes=nodes, row=row):
+        renumber(nodes=nodes, row=row)
+
+
+def is_nonce_lost(*, nodes: Nodes, row: Transaction) -> bool:
+    """Tell whether another transaction than ours has the nonce; False as long as any endpoint leaves a doubt."""
+    for look in range(LOOKS_FOR_NONCE):
+        if look:
+            time.sleep(LOOK_PAUSE_SECONDS)
+        for node in nodes.nodes:
+            try:
+                mined = int(node.call("eth_getTransactionCount", row.sender, "latest"), 16)
+                receipts = [node.call("eth_getTransactionReceipt", tx_hash) for tx_hash in row.hashes]
+            except NodeError:
+                return False
+            if mined <= row.nonce or any(receipts):
+                return False
+    return True
+
+
+def renumber(*, nodes: Nodes, row: Transaction) -> None:
+    """Draw another nonce for a transaction whose own somebody else has used with our key."""
+    nonce, hashes = row.nonce, row.hashes
+    mined = int(nodes.call("eth_getTransactionCount", row.sender, "latest"), 16)
+    with transaction.atomic():
+        lock_nonces(chain_id=row.chain_id, sender=row.sender)
+        lock(row)
+        if (row.nonce, row.hashes) != (nonce, hashes):
+            # Another worker has done so, or has offered it under a hash that we did not look for.
             return
-        # Somebody else sent with our key and took the nonce: draw another.
-        mined = int(nodes.call("eth_getTransactionCount", account.address, "latest"), 16)
-        with transaction.atomic():
-            with connection.cursor() as cursor:
-                name = f"nonce:{row.chain_id}:{row.sender}"
-                cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])
-            row.nonce = next_nonce(chain_id=row.chain_id, sender=row.sender, mined=mined)
-            row.hashes, row.offered_at, row.state = [], None, State.PREPARED
-            row.save(update_fields=["nonce", "hashes", "offered_at", "state"])
-            record(
-                action="chain.transaction.renumbered",
-                target=f"transaction:{row.chain_id}/{row.sender}/{row.nonce}",
-                data={"key": row.key},
-            )
-        metrics.transactions.labels(row.kind, "renumbered").inc()
-        return
-    raise error
+        row.nonce = next_nonce(chain_id=row.chain_id, sender=row.sender, mined=mined)
+        row.hashes, row.offered_at, row.state = [], None, State.PREPARED
+        row.save(update_fields=["nonce", "hashes", "offered_at", "state"])
+        record(
+            action="chain.transaction.renumbered",
+            target=f"transaction:{row.chain_id}/{row.sender}/{row.nonce}",
+            data={"key": row.key},
+        )
+    metrics.transactions.labels(row.kind, "renumbered").inc()
 
 
 def settle(*, nodes: Nodes, row: Transaction, receipt: dict[str, Any], abi: list[dict[str, Any]]) -> dict[str, Any]:
@@ -310,12 +362,12 @@ def settle(*, nodes: Nodes, row: Transaction, receipt: dict[str, Any], abi: list
     if moved:
         metrics.transactions.labels(row.kind, "mined" if is_good else "reverted").inc()
     if not is_good:
-        raise TransactionReverted(error)
+        raise reverted(error)
     return {"tx_hash": receipt["transactionHash"], "block_number": block_number, "logs": receipt["logs"]}
 
 
 def reason_of(*, nodes: Nodes, row: Transaction, block_number: int, abi: list[dict[str, Any]]) -> str:
-    """Ask the contract again why it refused, on the state before the block."""
+    """Ask the contract again why it refused, on the state of the block."""
     try:
         nodes.call("eth_call", {"from": row.sender, "to": row.to, "data": row.data}, hex(block_number))
     except Reverted as error:
@@ -330,6 +382,15 @@ def refusal(error: Reverted, abi: list[dict[str, Any]]) -> TransactionReverted:
     data = error.data.get("data") if isinstance(error.data, dict) else error.data
     name = error_name(abi, data)
     return TransactionReverted(f"The contract refused: {name or 'reverted'}.", error_name=name)
+
+
+REFUSED = re.compile(r"The contract refused: (?!reverted)(\w+)\.")
+
+
+def reverted(error: str) -> TransactionReverted:
+    """Make a mined transaction's refusal of what is kept of it."""
+    named = REFUSED.fullmatch(error)
+    return TransactionReverted(error, error_name=named[1] if named else "")
 
 
 def watch_transactions(*, nodes: Nodes) -> int:
@@ -361,5 +422,15 @@ def watch_transactions(*, nodes: Nodes) -> int:
         except TransactionReverted:
             continue
         except CallRefused as error:
-            handle_refused_offer(nodes=nodes, account=account, row=row, error=error)
+            take_refusal(nodes=nodes, row=row, error=error)
+        except NodeError as error:
+            logger.warning("watching a transaction failed", extra={"key": row.key, "reason": str(error)})
     return pending.count()
+
+
+def take_refusal(*, nodes: Nodes, row: Transaction, error: CallRefused) -> None:
+    """Handle a refusal for the watcher: what no rule covers is logged, and the other transactions are looked at."""
+    try:
+        handle_refused_offer(nodes=nodes, row=row, error=error)
+    except (CallRefused, SenderOutOfFunds) as refused:
+        logger.error("a transaction is refused", extra={"key": row.key, "reason": str(refused)})

@@ -1,6 +1,7 @@
 """Transactions: one nonce for each key, whatever happens in between."""
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
@@ -10,10 +11,19 @@ from django.db import connection
 
 from audit.models import Entry
 from chain import tasks
-from chain.exceptions import NodeUnavailable, TransactionNotMined, TransactionReverted, UnknownContract
+from chain.abi import artifact, encode_call
+from chain.exceptions import (
+    CallRefused,
+    NodeUnavailable,
+    SenderOutOfFunds,
+    TransactionNotMined,
+    TransactionReverted,
+    UnknownContract,
+    WrongChain,
+)
 from chain.models import Transaction
-from chain.nodes import Nodes
-from chain.services import send_to_manager, watch_transactions
+from chain.nodes import Node, Nodes
+from chain.services import send_to_manager, sending, watch_transactions
 from chain.tests.factories import METADATA_HASH, OWNER, Ground
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -35,8 +45,6 @@ def create(ground: Ground, key: str, nodes: Nodes | None = None) -> dict[str, An
 
 
 def elections_on_chain(ground: Ground) -> int:
-    from chain.abi import artifact, encode_call
-
     data = encode_call(artifact("ElectionManager")["abi"], "electionCount", [])
     return int(ground.call("eth_call", {"to": ground.manager, "data": data}, "latest"), 16)
 
@@ -151,8 +159,6 @@ def test_a_stuck_transaction_pays_more(ground: Ground, settings: Any) -> None:
 
 
 def test_a_nonce_taken_by_somebody_else_is_replaced(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
-    from chain.services import sending
-
     real = sending.offer
     stolen = []
 
@@ -197,3 +203,108 @@ def test_the_jobs_send_what_they_say(ground: Ground) -> None:
     run.job_id = "9"
     with pytest.raises(TransactionReverted, match="ElectionIsCancelled"):
         tasks.finalise_election(run, {"chain_id": 31337, "contract": ground.manager, "election_id": 0})
+
+
+@pytest.fixture
+def held(ground: Ground) -> Iterator[Ground]:
+    """A node that takes transactions and mines none."""
+    ground.call("evm_setAutomine", False)
+    yield ground
+    ground.call("evm_setAutomine", True)
+
+
+def left_behind(ground: Ground, settings: Any, key: str = "job:1") -> Transaction:
+    """Offer a transaction that no block takes, and give up waiting for it."""
+    settings.CHAIN_STUCK_SECONDS, settings.CHAIN_SEND_TIMEOUT_SECONDS = 60, 0.1
+    with pytest.raises(TransactionNotMined):
+        create(ground, key)
+    return Transaction.objects.get(key=key)
+
+
+def test_two_workers_about_one_transaction_keep_each_others_hashes(held: Ground, settings: Any) -> None:
+    row = left_behind(held, settings)
+    settings.CHAIN_MAX_FEE_GWEI *= 2
+    nodes, account = Nodes([held.url]), sending.sender_account()
+    first, second = (Transaction.objects.get(pk=row.pk) for _ in range(2))
+    sending.escalate(nodes=nodes, account=account, row=first)
+    sending.escalate(nodes=nodes, account=account, row=second)
+    kept = Transaction.objects.get(pk=row.pk).hashes
+    assert kept == first.hashes == second.hashes
+    assert len(kept) == 2
+
+
+def test_a_nonce_in_doubt_is_not_replaced(ground: Ground, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    """The transaction is mined, but its receipt is not to be had: a second sending would create a second election."""
+    monkeypatch.setattr(sending, "LOOK_PAUSE_SECONDS", 0)
+    create(ground, "job:1")
+    row = Transaction.objects.get()
+    Transaction.objects.update(state="sent")
+    real = Node.call
+    answers: list[Any] = [NodeUnavailable("silence"), None]
+
+    def doubtful(self: Node, method: str, *params: Any, **options: Any) -> Any:
+        if method == "eth_getTransactionReceipt" and answers:
+            answer = answers.pop()
+            if answer is not None:
+                raise answer
+            return None
+        return real(self, method, *params, **options)
+
+    monkeypatch.setattr(Node, "call", doubtful)
+    for _ in range(3):
+        sending.handle_refused_offer(nodes=Nodes([ground.url]), row=row, error=CallRefused("nonce too low"))
+    row.refresh_from_db()
+    assert len(row.hashes) == 1
+    create(ground, "job:1")
+    assert elections_on_chain(ground) == 1
+
+
+def test_a_transaction_that_the_node_lost_is_offered_again(held: Ground, settings: Any) -> None:
+    row = left_behind(held, settings)
+    held.call("anvil_dropTransaction", row.hashes[0])
+    held.call("evm_setAutomine", True)
+    settings.CHAIN_STUCK_SECONDS = 0
+    for _ in range(50):
+        if watch_transactions(nodes=Nodes([held.url])) == 0:
+            break
+    assert elections_on_chain(held) == 1
+
+
+def test_a_sender_without_funds_says_so_and_goes_on_later(ground: Ground) -> None:
+    balance = ground.call("eth_getBalance", OWNER.address, "latest")
+    ground.call("anvil_setBalance", OWNER.address, "0x1")
+    with pytest.raises(SenderOutOfFunds):
+        create(ground, "job:1")
+    # Nor does it stop the watcher.
+    watch_transactions(nodes=Nodes([ground.url]))
+    ground.call("anvil_setBalance", OWNER.address, balance)
+    create(ground, "job:1")
+    assert elections_on_chain(ground) == 1
+
+
+def test_a_transaction_that_reverts_in_its_block_names_the_contracts_error(ground: Ground) -> None:
+    create(ground, "job:1")
+    nodes, abi = Nodes([ground.url]), artifact("ElectionManager")["abi"]
+    for key in ("job:2", "job:3"):
+        # Both are simulated before either is mined.
+        sending.prepare(
+            nodes=nodes,
+            account=sending.sender_account(),
+            key=key,
+            kind="cancel",
+            to=ground.manager,
+            data=encode_call(abi, "cancel", [0]),
+            abi=abi,
+        )
+    send_to_manager(nodes=nodes, key="job:2", function="cancel", arguments=[0])
+    for _ in range(2):
+        with pytest.raises(TransactionReverted) as raised:
+            send_to_manager(nodes=nodes, key="job:3", function="cancel", arguments=[0])
+        assert raised.value.extra == {"contract_error": "ElectionIsCancelled"}
+
+
+def test_nothing_is_sent_to_another_chain(ground: Ground, settings: Any) -> None:
+    with pytest.raises(WrongChain):
+        create(ground, "job:1", Nodes([ground.url], chain_id=1))
+    assert not Transaction.objects.exists()
+    assert elections_on_chain(ground) == 0
