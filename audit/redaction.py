@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -41,10 +42,12 @@ SECRET_VALUES = re.compile(
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
     r"|PRIVATE\+KEY\+\S+"
 )
+SECRET_MARKS = ("eyJ", "psk_", "-----BEGIN ", "PRIVATE+KEY+")
 PERSONAL_VALUES = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+")
 REDACTED = "[redacted]"
 MAX_SAFE_INTEGER = 2**53 - 1  # RFC 8785 numbers are IEEE doubles
 MAX_DEPTH = 20
+MAX_KEPT_NAME = 64  # characters of a field's name whose kind is remembered
 
 
 def field_words(name: str) -> str:
@@ -63,6 +66,12 @@ def is_personal_field(name: str) -> bool:
     return words in PERSONAL_FIELDS or words.rpartition("_")[2] in PERSONAL_LAST_WORDS
 
 
+@lru_cache(maxsize=4096)
+def field_kind(name: str) -> tuple[bool, bool]:
+    """Return whether a field is secret, and whether it is personal."""
+    return is_secret_field(name), is_personal_field(name)
+
+
 def personal_digest(value: str, *, pepper: bytes) -> str:
     """Return the keyed digest that stands for a piece of personal data."""
     return "hmac-sha256:" + hmac.digest(pepper, value.strip().casefold().encode("utf-8", "replace"), "sha256").hex()
@@ -73,7 +82,9 @@ def redact_text(text: str, *, pepper: bytes) -> str:
     if not text.isascii() or "\0" in text:
         # PostgreSQL's jsonb cannot hold U+0000, and canonical JSON no lone surrogate.
         text = text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
-    text = SECRET_VALUES.sub(REDACTED, text)
+    # Looked for first, as most texts have none of it: each secret has one of these, or a scheme and a space.
+    if len(text.split(None, 1)) > 1 or any(mark in text for mark in SECRET_MARKS):
+        text = SECRET_VALUES.sub(REDACTED, text)
     if "@" in text:
         text = PERSONAL_VALUES.sub(lambda found: personal_digest(found[0], pepper=pepper), text)
     return text
@@ -111,9 +122,10 @@ def redact(value: Any, *, pepper: bytes, depth: int = 0) -> Any:
 def redact_field(name: str, value: Any, *, pepper: bytes, depth: int) -> Any:
     if value is None or isinstance(value, bool):
         return value
-    if is_secret_field(name):
+    is_secret, is_personal = field_kind(name) if len(name) <= MAX_KEPT_NAME else field_kind.__wrapped__(name)
+    if is_secret:
         return REDACTED
-    if is_personal_field(name):
+    if is_personal:
         if isinstance(value, (list, tuple, set, frozenset)):
             return [redact_field(name, item, pepper=pepper, depth=depth) for item in value]
         return "" if value == "" else personal_digest(str(value), pepper=pepper)

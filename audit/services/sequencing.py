@@ -132,6 +132,12 @@ class Sequencer:
         with connection.transaction():
             # One snapshot for both reads: what it cannot see belongs to transactions at or past its xmin.
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            if log.seen_below:
+                # Few rows at the log's end. Without fresh statistics (a young database, a restored one) the planner
+                # would read both tables whole, several times a second.
+                connection.execute("SET LOCAL enable_hashjoin = off")
+                connection.execute("SET LOCAL enable_mergejoin = off")
+                connection.execute("SET LOCAL enable_seqscan = off")
             [running_from] = _fetch_one(connection, "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
             rows = connection.execute(NEW_ENTRIES, [log.seen_below, BATCH_ENTRIES]).fetchall()
             if rows:

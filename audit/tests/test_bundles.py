@@ -38,6 +38,22 @@ def test_a_whole_bundle(bundle):
     assert Entry.objects.filter(action="audit.bundle.written").exists()
 
 
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_blocks_join_wherever_they_are_cut(bundle, monkeypatch, cpus):
+    monkeypatch.setattr("audit.verification.lines.BLOCK_BYTES", 1000)
+    monkeypatch.setattr("audit.verification.lines.PARALLEL_FROM", 1)
+    monkeypatch.setattr("os.cpu_count", lambda: cpus)
+    assert check(bundle) == (0, [])
+    changed = rewrite(bundle, "entries.jsonl", lambda was: was.replace(b"thing:7", b"thing:8"))
+    code, found = check(changed)
+    assert code == 1
+    assert found[0] == "entries.jsonl: is not the file that was exported (its SHA-256 differs)"
+    for changed_entry in ("entry 7", "entries 70 to 79"):
+        assert f"{changed_entry}: is not the one in the tree's tile" in found
+    assert "entry 8: previous: does not name the hash of the entry before it" in found
+    assert "entries 71 to 80: previous: does not name the hash of the entry before it" in found
+
+
 def test_a_bundle_from_a_checkpoint_on(bundle, tmp_path):
     write(400)
     sequence_all()

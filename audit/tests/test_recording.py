@@ -3,11 +3,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from django.db import transaction
+from django.db import DataError, connection, transaction
+from psycopg.types.json import Jsonb
 
 from audit.context import auditing
 from audit.models import Entry
 from audit.services import record
+from audit.services.recording import insert
 
 
 def fail_after_recording():
@@ -78,3 +80,22 @@ def test_data_too_large_for_the_tree_is_replaced_by_its_digest():
     entry = record(action="tests.large", data={"text": "x" * 60_000})
     assert entry.data["omitted"]["bytes"] > 60_000
     assert len(entry.data["omitted"]["sha256"]) == 64
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_statement_is_parsed_once_a_connection_and_counted_as_djangos_are(django_assert_num_queries):
+    with django_assert_num_queries(1) as seen:
+        record(action="tests.thing.changed", target="thing:4")
+    assert "thing:4" in seen[0]["sql"]
+    with transaction.atomic(), connection.cursor() as cursor:
+        for number in range(5):
+            record(action="tests.thing.changed", target=f"thing:{number}")
+        cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%INTO audit_entry%'")
+        assert cursor.fetchone() == (1,)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_entry_that_the_database_refuses_breaks_the_transaction_as_usual():
+    with pytest.raises(DataError), transaction.atomic():
+        insert(*[None] * 2, "x" * 101, "a", "", Jsonb({}), "")
+    assert record(action="tests.thing.changed").pk == Entry.objects.get().pk

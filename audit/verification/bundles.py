@@ -11,15 +11,16 @@ from typing import IO, Any, Protocol
 
 import orjson
 
-from audit.canonical import FIELDS, GENESIS, canonical_json
-from audit.merkle import leaf_hash, perfect_root, root_hash, tile_path, tile_reader, tile_width, tiles_over
+from audit.canonical import GENESIS
+from audit.merkle import perfect_root, root_hash, tile_path, tile_reader, tile_width, tiles_over
 from audit.note import NoteError, VerifierKey, open_checkpoint
+from audit.verification.lines import blocks_of, check_lines
 from audit.verification.report import Finding, Progress, Report, in_ranges, no_progress
 
 FORMAT = "psephos-audit-export/1"
+ENTRIES = "entries.jsonl"
 MAX_SMALL_FILE = 1 << 20
 MAX_MANIFEST = 64 << 20
-PROGRESS_STEP = 20_000
 # The names that an export's files have: a manifest cannot point anywhere else.
 FILE_NAME = re.compile(
     r"entries\.jsonl|checkpoint|checkpoint\.previous|tile/[0-7]/(?:x[0-9]{3}/)*[0-9]{3}(?:\.p/[0-9]{1,3})?"
@@ -129,8 +130,10 @@ def _count(value: Any) -> int:
 
 
 def check_files(source: Source, manifest: Manifest) -> Iterator[Finding]:
-    """Compare each file with the manifest's digest."""
-    for name, (digest, size) in manifest.files.items():
+    """Compare each file but the entries, which are read later, with the manifest's digest."""
+    for name in manifest.files:
+        if name == ENTRIES:
+            continue
         hashed, length = hashlib.sha256(), 0
         try:
             with source.open(name) as file:
@@ -145,10 +148,15 @@ def check_files(source: Source, manifest: Manifest) -> Iterator[Finding]:
             continue
         except Exception as error:  # a damaged zip has many ways to fail
             raise BundleUnreadable(f"{name} cannot be read: {error}") from error
-        if length < size:
-            yield Finding("bundle", name, f"was cut: {length} of {size} bytes")
-        elif hashed.hexdigest() != digest:
-            yield Finding("bundle", name, "is not the file that was exported (its SHA-256 differs)")
+        yield from compare_digest(manifest, name, hashed.hexdigest(), length)
+
+
+def compare_digest(manifest: Manifest, name: str, digest: str, length: int) -> Iterator[Finding]:
+    wanted, size = manifest.files[name]
+    if length < size:
+        yield Finding("bundle", name, f"was cut: {length} of {size} bytes")
+    elif digest != wanted:
+        yield Finding("bundle", name, "is not the file that was exported (its SHA-256 differs)")
 
 
 def check_bundle(
@@ -171,11 +179,12 @@ def check_bundle(
     damaged = list(check_files(source, manifest))
     report.extend(damaged)
     names = {finding.place for finding in damaged}
-    for name in ("entries.jsonl", "checkpoint"):
+    for name in (ENTRIES, "checkpoint"):
         if name not in manifest.files:
             raise BundleUnreadable(f"manifest.json does not list {name}")
 
-    hashes, found = read_entries(source, manifest, progress, compare)
+    hashes, found, damaged = read_entries(source, manifest, progress, compare)
+    report.extend(damaged)
     report.extend(in_ranges("bundle", "entries", found))
     signed = None
     try:
@@ -184,16 +193,17 @@ def check_bundle(
         report.add("bundle", "checkpoint", str(error))
     if signed and (signed.tree_size, signed.root_hash) != (manifest.tree_size, manifest.root_hash):
         report.add("bundle", "manifest.json", "its size and root are not those of the signed checkpoint")
-    if len(hashes) != manifest.tree_size - manifest.first_seq:
+    count = len(hashes) // 32
+    if count != manifest.tree_size - manifest.first_seq:
         report.add(
             "bundle",
-            "entries.jsonl",
-            f"holds {len(hashes)} entries, not the {manifest.tree_size - manifest.first_seq} of the manifest",
+            ENTRIES,
+            f"holds {count} entries, not the {manifest.tree_size - manifest.first_seq} of the manifest",
         )
         return manifest
     report.extend(list(check_tree(source, manifest, hashes, keys, signed.root_hash if signed else None, names)))
     report.tree_size = max(report.tree_size, manifest.tree_size)
-    report.counts["entries"] = report.counts.get("entries", 0) + len(hashes)
+    report.counts["entries"] = report.counts.get("entries", 0) + count
     return manifest
 
 
@@ -202,49 +212,48 @@ def read_entries(
     manifest: Manifest,
     progress: Progress,
     compare: Callable[[int, bytes], Iterator[tuple[int, str]]] | None,
-) -> tuple[list[bytes], list[tuple[int, str]]]:
-    """Read entries.jsonl; return the leaves' hashes and what is wrong with which entry."""
-    hashes: list[bytes] = []
+) -> tuple[bytearray, list[tuple[int, str]], list[Finding]]:
+    """Read entries.jsonl once; return its leaves' hashes (32 bytes each), what is wrong by entry, and with the file."""
+    hashes = bytearray()
     found: list[tuple[int, str]] = []
-    fields, sort_keys = set(FIELDS), orjson.OPT_SORT_KEYS
-    loads, dumps, sha256 = orjson.loads, orjson.dumps, hashlib.sha256
-    previous = GENESIS.hex() if manifest.first_seq == 0 else None
     total = manifest.tree_size - manifest.first_seq
+    previous = GENESIS.hex() if manifest.first_seq == 0 else None
+    hashed, length = hashlib.sha256(), 0
+
+    def blocks(file: IO[bytes]) -> Iterator[bytes]:
+        nonlocal length
+        seq = manifest.first_seq
+        for text in blocks_of(file):
+            hashed.update(text)
+            length += len(text)
+            if compare:
+                for body in text.removesuffix(b"\n").split(b"\n"):
+                    found.extend(compare(seq, body))
+                    seq += 1
+            yield text
+
     try:
-        with source.open("entries.jsonl") as file:
-            for seq, line in enumerate(file, manifest.first_seq):
-                body = line[:-1] if line.endswith(b"\n") else line
-                digest = sha256(body).digest()
-                try:
-                    content = loads(body)
-                    if dumps(content, option=sort_keys) != body and canonical_json(content) != body:
-                        found.append((seq, "its bytes are not canonical"))
-                    if content.keys() != fields:
-                        found.append((seq, "it has not the fields of an entry"))
-                    elif content["seq"] != seq:
-                        found.append((seq, f"seq: stands at {seq}, says {content['seq']}"))
-                    elif previous is not None and content["previous"] != previous:
-                        found.append((seq, "previous: does not name the hash of the entry before it"))
-                except (ValueError, AttributeError, TypeError):
-                    found.append((seq, "is not a JSON object"))
-                if compare:
-                    found += compare(seq, body)
-                previous = digest.hex()
-                hashes.append(leaf_hash(digest))
-                if len(hashes) % PROGRESS_STEP == 0:
-                    progress("entries", len(hashes), total)
+        with source.open(ENTRIES) as file:
+            for block in check_lines(blocks(file), first_seq=manifest.first_seq, total=total):
+                if None not in (previous, block.first_previous) and block.first_previous != previous:
+                    seq = manifest.first_seq + len(hashes) // 32
+                    found.append((seq, "previous: does not name the hash of the entry before it"))
+                found += block.found
+                hashes += block.hashes
+                previous = block.last_hash
+                progress("entries", len(hashes) // 32, total)
     except (KeyError, FileNotFoundError):
-        return [], found
+        return bytearray(), found, [Finding("bundle", ENTRIES, "is missing")]
     except Exception as error:  # a damaged zip has many ways to fail
-        raise BundleUnreadable(f"entries.jsonl cannot be read: {error}") from error
-    progress("entries", len(hashes), total)
-    return hashes, found
+        raise BundleUnreadable(f"{ENTRIES} cannot be read: {error}") from error
+    found.sort(key=lambda item: item[0])
+    return hashes, found, list(compare_digest(manifest, ENTRIES, hashed.hexdigest(), length))
 
 
 def check_tree(
     source: Source,
     manifest: Manifest,
-    hashes: list[bytes],
+    hashes: bytearray,
     keys: list[VerifierKey],
     signed_root: bytes | None,
     damaged: set[str],
@@ -266,12 +275,14 @@ def check_tree(
         tiles[level, index] = content
     first_tile = manifest.first_seq // 256
     for index in range(first_tile, (manifest.tree_size + 255) // 256):
-        row = tiles[0, index]
-        wrong = [
-            seq
-            for seq in range(max(index * 256, manifest.first_seq), index * 256 + len(row) // 32)
-            if row[32 * (seq % 256) : 32 * (seq % 256) + 32] != hashes[seq - manifest.first_seq]
-        ]
+        row, start = tiles[0, index], index * 256
+        first = max(start, manifest.first_seq)
+        stored = row[32 * (first - start) :]
+        at_first = 32 * (first - manifest.first_seq)
+        computed = hashes[at_first : at_first + len(stored)]
+        if stored == computed:
+            continue
+        wrong = [first + at // 32 for at in range(0, len(stored), 32) if stored[at : at + 32] != computed[at : at + 32]]
         yield from in_ranges("bundle", "entries", [(seq, "is not the one in the tree's tile") for seq in wrong])
     read = tile_reader(lambda level, index: tiles[level, index])
     for level, index in tiles:

@@ -19,6 +19,8 @@ DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
     "max_size": env.int("DATABASE_POOL_SIZE", 8),
     "timeout": 4,
 }
+# Statements by cursors that bind on the server (the audit log's INSERT) are prepared; Django's own bind in the text.
+DATABASES["default"]["OPTIONS"]["prepare_threshold"] = 2
 MIGRATION_DATABASE_URL: str = env.str("MIGRATION_DATABASE_URL", "", validate=is_url("postgresql", "postgres"))
 
 # The role that `migrate` grants what the application may do: everything but changing the audit log.
