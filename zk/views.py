@@ -41,6 +41,8 @@ OPEN = {
 }
 RANGE = re.compile(r"bytes=(?=\d*-\d|\d)(?P<first>\d{0,15})-(?P<last>\d{0,15})", re.ASCII)
 CHUNK_BYTES = 65_536
+# Browsers compile a stream as it comes in only under this type.
+CONTENT_TYPES = {".json": "application/json", ".wasm": "application/wasm"}
 KIND_OF_FILE = {file: kind for kind, file in DOWNLOAD_NAMES.items()}
 
 
@@ -206,7 +208,7 @@ def artifact_response(request: HttpRequest, path: Path, *, etag: str) -> HttpRes
     headers = {"ETag": etag, "Cache-Control": "public, max-age=31536000, immutable", "Accept-Ranges": "bytes"} | OPEN
     if etag in request.headers.get("If-None-Match", ""):
         return HttpResponseNotModified(headers=headers)
-    kind = "application/json" if path.suffix == ".json" else "application/octet-stream"
+    kind = CONTENT_TYPES.get(path.suffix, "application/octet-stream")
     file, size = path.open("rb"), path.stat().st_size
     wanted = RANGE.fullmatch(request.headers.get("Range", ""))
     # Another version's rest must not be joined to what the reader has: If-Range names the file it began with.

@@ -10,7 +10,7 @@ from accounts.models import Role
 from accounts.tests.factories import UserFactory, access_token
 from config.asgi import application
 from jobs.models import JobStatus
-from jobs.services import run_job, start
+from jobs.services import cancel, run_job, start
 from jobs.tests.factories import job_type
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -67,3 +67,30 @@ async def test_an_admin_may_follow_any_job():
         await listener.connect(timeout=20)
         assert (await listener.receive_json_from(timeout=20))["job"]["id"] == str(job.pk)
         await listener.disconnect()
+
+
+async def test_a_cancellation_is_pushed_and_ends_the_socket():
+    owner = await database_sync_to_async(UserFactory)()
+    with job_type():
+        job = await database_sync_to_async(start)(type="tests.noop", input={}, owner=owner)
+        listener = socket(job.pk, await database_sync_to_async(access_token)(owner))
+        await listener.connect(timeout=20)
+        assert (await listener.receive_json_from(timeout=20))["job"]["status"] == "queued"
+        await database_sync_to_async(cancel)(job_id=job.pk, by=owner)
+        assert (await listener.receive_json_from(timeout=20))["job"]["status"] == "cancelled"
+        closed = await listener.receive_output(timeout=20)
+        assert (closed["code"], closed["reason"]) == (1000, "job_finished")
+
+
+async def test_whoever_may_no_longer_sign_in_sees_no_further_push():
+    owner = await database_sync_to_async(UserFactory)()
+    with job_type():
+        job = await database_sync_to_async(start)(type="tests.noop", input={}, owner=owner)
+        listener = socket(job.pk, await database_sync_to_async(access_token)(owner))
+        await listener.connect(timeout=20)
+        assert (await listener.receive_json_from(timeout=20))["job"]["status"] == "queued"
+        owner.is_active = False
+        await database_sync_to_async(owner.save)()
+        assert await database_sync_to_async(run_job)(job_id=job.pk) == JobStatus.SUCCEEDED
+        assert (await listener.receive_json_from(timeout=20))["type"] == "error"
+        assert (await listener.receive_output(timeout=20))["code"] == 4401

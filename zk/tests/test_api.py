@@ -144,6 +144,13 @@ def test_a_voters_app_of_another_origin_reads_circuits_and_files_and_nothing_of_
     assert "Access-Control-Allow-Origin" not in post(client, "voice", voice_input(), headers | origin)
 
 
+def test_files_come_under_their_types(client):
+    types = {"circuit.wasm": "application/wasm", "verification_key.json": "application/json"}
+    for file in ("circuit.wasm", "verification_key.json", "circuit.zkey", "circuit.r1cs"):
+        answer = client.get(f"/api/zk/voice/1/{file}")
+        assert answer["Content-Type"] == types.get(file, "application/octet-stream")
+
+
 def test_files_that_a_circuit_has_not_are_not_found(client):
     assert client.get("/api/zk/voice/1/circuit.sym").status_code == 404
     assert client.get("/api/zk/voice/2/circuit.wasm").status_code == 404
