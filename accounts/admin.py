@@ -11,7 +11,7 @@ from unfold.decorators import display
 from accounts.admin_base import ReadOnlyAdmin, ReadOnlyInline, StaffAdmin
 from accounts.models import Identity, ProviderToken, RefreshToken, RevokedToken, Role, SignIn, User
 from accounts.services import create_user, delete_user, end_sign_in, invite, update_user
-from audit.admin_base import abbreviated, confirmed, copyable
+from audit.admin_base import abbreviated, confirmed, copyable, shorten
 
 
 class IdentityInline(ReadOnlyInline):
@@ -75,7 +75,7 @@ class UserAdmin(StaffAdmin):
 
     @display(description="User", header=True)
     def display_name(self, user: User) -> list[str]:
-        return [user.email or "Citizen without e-mail", str(user.pk)]
+        return [user.email or "Citizen without e-mail", shorten(str(user.pk))]
 
     @display(description="Role", label={"Administrator": "danger", "Viewer": "info", "Citizen": "success"})
     def show_role(self, user: User) -> str:

@@ -138,7 +138,7 @@ class SignIn(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_method_display()} sign-in {self.pk}"
+        return f"{self.get_method_display()} sign-in of {self.user}, {self.created_at:%Y-%m-%d %H:%M:%S}"
 
     @property
     def state(self) -> str:

@@ -95,17 +95,18 @@ def confirmed(question: str) -> Callable[[Any], Any]:
             if request.POST.get("confirmed") == "yes":
                 return action(self, request, queryset)
             total = queryset.count()
+            related = self.list_select_related if isinstance(self.list_select_related, list | tuple) else ()
             context = {
                 **self.admin_site.each_context(request),
                 "opts": self.opts,
                 "title": "Are you sure?",
                 "question": question,
-                "rows": queryset[:SHOWN_ROWS],
+                "rows": queryset.select_related(*related)[:SHOWN_ROWS],
                 "others": max(total - SHOWN_ROWS, 0),
                 "keys": queryset.values_list("pk", flat=True),
                 "action": action.__name__,
                 "checkbox": ACTION_CHECKBOX_NAME,
-                "button": str(getattr(action, "short_description", "Yes")),
+                "button": str(getattr(asking, "short_description", "Yes")),
             }
             return TemplateResponse(request, "audit/confirm_action.html", context)
 

@@ -141,7 +141,8 @@ def test_a_destructive_action_asks_first_and_names_the_rows(client):
     form = {"action": "end", "_selected_action": [str(sign_in.pk)]}
     question = client.post("/admin/accounts/signin/", form)
     assert question.status_code == 200
-    assert str(sign_in) in question.content.decode()
+    assert "gone@example.org" in question.content.decode()
+    assert "End these sign-ins</button>" in question.content.decode()
     sign_in.refresh_from_db()
     assert sign_in.revoked_at is None
     client.post("/admin/accounts/signin/", form | {"confirmed": "yes"})
