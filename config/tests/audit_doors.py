@@ -60,7 +60,7 @@ ROUTES: dict[str, Door | Unchanging | Elsewhere] = {
     "POST auth/revoke": Door("accounts.token.revoked", revoke),
     "POST auth/backchannel-logout": Elsewhere(
         "accounts.signed_out",
-        "accounts/tests/test_hostile_provider.py::test_a_logout_token_ends_the_sessions_that_it_names",
+        "accounts/tests/test_backchannel_logout.py::test_a_logout_token_ends_the_sessions_that_it_names",
     ),
     "POST admin/users": Door(
         "accounts.user.created", lambda w: w.send("post", "/admin/users", {"email": "n@example.org", "role": "viewer"})
