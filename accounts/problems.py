@@ -3,11 +3,10 @@
 from typing import Any
 
 from django.http import HttpResponse, JsonResponse
-from rest_framework.exceptions import APIException
 from rest_framework.settings import api_settings
 
 
-def problem_of(error: APIException) -> HttpResponse:
+def problem_of(error: Exception) -> HttpResponse:
     """Make the answer that a view would give which raised the error."""
     handler: Any = api_settings.EXCEPTION_HANDLER
     handled = handler(error, {})

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.urls import Resolver404, resolve
 from rest_framework.exceptions import APIException
@@ -43,7 +44,7 @@ class RateLimitMiddleware:
                 is_found, _, scopes = route_of(request.path_info)
                 if is_found:
                     check_scope(admission.key, scopes=scopes, method=request.method or "")
-        except APIException as error:
+        except (APIException, OperationalError, InterfaceError) as error:
             response = problem_of(error)
             if not admission.is_allowed:
                 response._has_been_logged = True  # type: ignore[attr-defined]  # a flood is a metric, not a log

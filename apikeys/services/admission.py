@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.db import InterfaceError, OperationalError
 
 from apikeys.exceptions import ApiKeyMalformed, ApiKeyNotAccepted, ApiKeyRefused
 from apikeys.models import ApiKey
@@ -44,7 +45,7 @@ class Admission:
     identity: str
     decision: Decision | None = None
     key: ApiKey | None = None
-    refusal: ApiKeyRefused | None = None
+    refusal: Exception | None = None
 
     @property
     def is_allowed(self) -> bool:
@@ -130,7 +131,7 @@ def admit(
         try:
             admission.key = authenticate_key(text)
             admission.identity = f"key:{admission.key.lookup_id}"
-        except ApiKeyRefused as refusal:
+        except (ApiKeyRefused, OperationalError, InterfaceError) as refusal:  # also when the database is away
             admission.refusal = refusal
 
     rule = find_rule(method=method, path=path)

@@ -1,6 +1,8 @@
 import re
 
 import pytest
+import redis
+from django.db import OperationalError
 from prometheus_client import REGISTRY
 
 from accounts.tests.factories import UserFactory, bearer
@@ -219,6 +221,31 @@ def test_guessing_keys_stops_at_the_limit_without_asking_the_database(client, te
     assert client.get("/nowhere", headers=api_key(generate_key())).status_code == 429
     with django_assert_num_queries(0):
         assert client.get("/nowhere", headers=api_key(generate_key())).status_code == 429
+
+
+def test_a_key_that_cannot_be_looked_up_is_counted_and_says_so(client, ten, monkeypatch):
+    from apikeys.services import key_cache
+
+    def fail(**arguments):
+        raise OperationalError("gone")
+
+    _, text = make_key()
+    monkeypatch.setattr(key_cache, "find_api_key", fail)
+    answers = [client.get("/nowhere", headers=api_key(text)) for _ in range(11)]
+    assert [answer.status_code for answer in answers] == [503] * 10 + [429]
+    assert answers[0].json()["code"] == "database_unavailable"
+    assert answers[0]["RateLimit"] == '"default";r=9;t=60'
+
+
+def test_a_connection_that_redis_closed_is_replaced_at_once(client, settings, ten):
+    assert client.get("/nowhere").status_code == 404
+    [ours] = bucket().script.idle
+    host, port = ours._sock.getsockname()
+    with redis.Redis.from_url(settings.REDIS_URL) as other:
+        other.client_kill(f"{host}:{port}")
+    before = REGISTRY.get_sample_value("psephos_rate_limit_redis_errors_total")
+    assert client.post("/nowhere")["RateLimit"].startswith('"default";r=8;')
+    assert REGISTRY.get_sample_value("psephos_rate_limit_redis_errors_total") == before
 
 
 @pytest.fixture
