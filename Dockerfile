@@ -15,7 +15,8 @@ WORKDIR /app
 COPY . .
 RUN pip install --no-deps --no-build-isolation . \
  && DJANGO_SETTINGS_MODULE=config.settings.build STATIC_ROOT=/app/staticfiles python manage.py collectstatic --noinput -v0 \
- && rm -rf deploy loadtest
+ && rm -rf deploy loadtest \
+ && python -m compileall -q .
 
 FROM python:3.11.14-slim-bookworm AS runtime
 # libgomp: the prover. tini reaps what a killed prover leaves behind and passes signals on.

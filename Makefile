@@ -12,6 +12,8 @@ ARGS ?=
 # Processes that run the tests: one for each core.
 WORKERS ?= auto
 export PORT DEMO
+# A dozen processes start at once; without compiled modules each would compile them for itself.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 

@@ -316,6 +316,7 @@ def test_keys_roll_while_running(client, oidc, settings):
     assert response.status_code == 200, list(SignIn.objects.values("revoked_because"))
 
 
+@pytest.mark.slow
 def test_while_the_provider_is_down_sessions_live_on_until_their_half_hour(client, oidc, tmp_path, settings):
     other = start_oidc_provider(tmp_path, redirect_uris=["http://testserver/auth/callback"])
     settings.OIDC_PROVIDERS = [other.settings]

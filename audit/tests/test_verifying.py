@@ -63,6 +63,7 @@ def test_each_column_of_an_entry(log, column, value, said):
     assert found.startswith(f"entry 7: {said}"), found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("column", "value", "said"),
     [

@@ -348,6 +348,7 @@ def test_a_node_that_is_down_at_start_is_waited_for(
 # Speed is no excuse
 
 
+@pytest.mark.slow
 def test_loading_the_chain_app_leaves_the_recursion_limit_alone(client: Any) -> None:
     # In a process of its own: here the libraries may be loaded already.
     program = """

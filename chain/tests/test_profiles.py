@@ -116,6 +116,7 @@ def test_decoders_equal_process_log_on_random_events(data: st.DataObject) -> Non
     assert plain(ours) == tuple(plain(theirs[parameter["name"]]) for parameter in entry["inputs"])
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_mutilated_logs_never_decode_to_what_web3_refuses(data: st.DataObject) -> None:
     """What process_log refuses, ours refuses too: it becomes a dead letter, never a wrong row."""

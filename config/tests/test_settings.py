@@ -114,6 +114,7 @@ def test_production_refuses_a_development_key(key):
     assert said.startswith("configuration: SECRET_KEY is a development key")
 
 
+@pytest.mark.slow
 def test_a_secret_can_come_from_a_file(tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("x1" * 40)

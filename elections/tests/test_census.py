@@ -46,6 +46,7 @@ def state(election):
     return Client().get(f"/elections/{election.public_id}/census").json()
 
 
+@pytest.mark.slow
 def test_a_census_grows_by_registrations_and_equals_a_lean_imt(election):
     commitments = []
     for number in range(1, 12):

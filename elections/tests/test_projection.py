@@ -33,6 +33,7 @@ def test_folding_in_two_parts_equals_folding_at_once(events: list, cut: int) -> 
     assert fold(fold(None, events[:cut]), events[cut:]) == fold(None, events)
 
 
+@pytest.mark.slow
 @given(events=histories())
 def test_folding_one_by_one_equals_folding_at_once(events: list) -> None:
     state = None
@@ -41,6 +42,7 @@ def test_folding_one_by_one_equals_folding_at_once(events: list) -> None:
     assert state == fold(None, events)
 
 
+@pytest.mark.slow
 @given(events=histories())
 def test_every_vote_for_an_existing_option_counts_once(events: list) -> None:
     state = fold(None, events)

@@ -50,6 +50,7 @@ def wait_for(condition, what: str):
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_it_stays_warm_between_proofs(prover, files):
     prover.load(files)
     first = prover.prove(files, inputs(), timeout_seconds=60)
@@ -104,6 +105,7 @@ def test_an_interrupted_caller_does_not_leave_its_answer_to_the_next(prover, fil
     assert made.public_signals[1] == str(inputs()["election"])
 
 
+@pytest.mark.slow
 def test_a_witness_that_does_not_satisfy_is_refused_by_name_of_the_constraint(prover, files):
     with pytest.raises(WitnessRefused, match="Voice"):
         prover.prove(files, inputs() | {"budget": 0}, timeout_seconds=60)
@@ -112,6 +114,7 @@ def test_a_witness_that_does_not_satisfy_is_refused_by_name_of_the_constraint(pr
     assert prover.prove(files, inputs(), timeout_seconds=60)
 
 
+@pytest.mark.slow
 def test_a_key_of_another_circuit_never_gives_a_proof(prover, files):
     """The library answers for any witness; verification after proving, against this circuit's key, stops it."""
     other = find_circuit("eligibility").files(for_proving=True)
@@ -120,6 +123,7 @@ def test_a_key_of_another_circuit_never_gives_a_proof(prover, files):
         prover.prove(mixed, inputs(), timeout_seconds=60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["wasm", "zkey", "vkey"])
 def test_an_altered_file_is_refused(prover, files, kind, tmp_path):
     content = bytearray(Path(getattr(files, kind)["path"]).read_bytes())
@@ -154,6 +158,7 @@ def test_the_prover_ends_soon_after_a_killed_parent():
     wait_for(lambda: is_gone(pid), "the prover has ended")
 
 
+@pytest.mark.slow
 def test_secrets_do_not_appear_in_the_process_list(prover, files):
     prover.prove(files, inputs(), timeout_seconds=60)
     line = (

@@ -124,6 +124,7 @@ def test_each_prover_verifies_the_others_proofs(name, settings):
     assert not native.verify(files, theirs.proof, altered)
 
 
+@pytest.mark.slow
 def test_calldata_equals_snarkjs_export():
     files = find_circuit("voice").files(for_proving=True)
     made = get_prover().prove(files, KINDS["voice"].read(MAKERS["voice"]()), timeout_seconds=60)

@@ -100,12 +100,14 @@ def test_a_new_version_serves_while_the_old_one_keeps_serving(copied, settings):
         usable_circuit("voice", 3)
 
 
+@pytest.mark.slow
 def test_development_keys_that_pose_as_ceremony_keys_are_found(copied):
     faults = {finding.circuit.label: finding.faults for finding in verify_setup(names=["voice"])}
     assert faults["voice@1"] == []
     assert faults["voice@2"] == ["the key ends in the development beacon but is not marked as a development key"]
 
 
+@pytest.mark.slow
 def test_an_altered_file_is_found_and_never_unpacked(copied):
     packed = copied / "voice" / "1" / "circuit.zkey.xz"
     content = bytearray(lzma.decompress(packed.read_bytes()))

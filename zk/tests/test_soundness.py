@@ -83,6 +83,7 @@ def eligibility_with_larger_secret() -> dict:
     return inputs | {"secret": inputs["secret"] + SUBGROUP_ORDER}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "attack", "make"), WITNESS_ATTACKS, ids=[f"{a[0]}: {a[1]}" for a in WITNESS_ATTACKS])
 def test_the_witness_generator_refuses(name, attack, make):
     with pytest.raises(ConstraintNotSatisfied):
@@ -232,6 +233,7 @@ def test_short_batches_are_padded():
     assert signals[-1] == 3
 
 
+@pytest.mark.slow
 def test_what_passes_the_checks_before_the_queue_satisfies_the_circuit():
     for name in ("voice", "eligibility"):
         for seed in range(5, 15):
@@ -253,6 +255,7 @@ tempting = st.one_of(st.sampled_from([0, 1, 2, 2**16, 2**36, P - 1, P - 2]), st.
 RANDOMLY = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck), "derandomize": True}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CIRCUITS)
 def test_a_thousand_random_invalid_witnesses_break_a_constraint(name):
     """Whole witnesses, as a prover of their own may hand in whatever they like, one to six signals changed."""
@@ -306,6 +309,7 @@ def test_semaphores_constraints_are_those_of_the_ceremonys_key():
 wild = st.one_of(st.integers(2**16, 2**20), st.integers(P - 2**20, P - 1), st.integers(2**37, P - 1))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, **RANDOMLY)
 @given(st.data())
 def test_random_invalid_voice_inputs_have_no_witness(data):

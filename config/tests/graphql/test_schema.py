@@ -58,6 +58,7 @@ def test_everything_is_described():
     assert undescribed == []
 
 
+@pytest.mark.slow
 def test_the_committed_schema_and_types_are_those_of_the_code(tmp_path):
     write_types.write(tmp_path)
     assert write_types.stale(tmp_path) == [], "run `make graphql-types`"
