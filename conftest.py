@@ -90,6 +90,20 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
     flush.emit_post_migrate_signal = lambda *_: None  # type: ignore[attr-defined]
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> Iterator[None]:
+    """Give back the connection of asgiref's thread before the test database is dropped.
+
+    While channels' communicators send and receive, `database_sync_to_async` closes no connection (channels.testing), so
+    the thread keeps that of the last socket test.
+    """
+    yield
+    from asgiref.sync import SyncToAsync
+    from django.db import connections
+
+    SyncToAsync.single_thread_executor.submit(connections.close_all).result(30)
+
+
 @pytest.fixture
 def service_folder() -> Path:
     """The session's folder, for services that a test starts itself."""

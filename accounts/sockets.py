@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, ClassVar
 
 import orjson
-from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
@@ -195,7 +195,7 @@ class HeartbeatConsumer(AsyncWebsocketConsumer):
     async def admit(self) -> None:
         """Take a connection from the caller's allowance (`SOCKET_ADMISSION` names the callable that keeps it)."""
         if settings.SOCKET_ADMISSION:
-            await sync_to_async(import_string(settings.SOCKET_ADMISSION))(self.scope)
+            await database_sync_to_async(import_string(settings.SOCKET_ADMISSION))(self.scope)
 
     @property
     def subprotocol(self) -> str | None:
