@@ -15,6 +15,7 @@ ABI = artifact("ElectionManager")["abi"]
 ZERO = "0x" + "0" * 40
 ROOT = Path(__file__).resolve().parent.parent.parent
 PROOF = [1, 2, 3, 4, 5, 6, 7, 8]
+FIELD = 21888242871839275222246405745257275088548364400416034343698204186575808495617
 
 # Makes a vote's proof with the published packages: identity, group of three, depth 20.
 MAKE_PROOF = """
@@ -154,6 +155,8 @@ def test_a_real_proof_counts_once_for_its_election_and_choice_alone(ground: Grou
     assert refusal(ground, "voteWithProof", election_id, 1, nullifier, points) == "InvalidProof"
     assert refusal(ground, "voteWithProof", election_id, 2, nullifier + 1, points) == "InvalidProof"
     assert refusal(ground, "voteWithProof", other, 2, nullifier, points) == "InvalidProof"
+    # The same field element under another name would be a second vote.
+    assert refusal(ground, "voteWithProof", election_id, 2, nullifier + FIELD, points) == "InvalidProof"
     assert refusal(ground, "voteWithProof", election_id, 2, nullifier, [*points[:7], points[7] ^ 1]) == "InvalidProof"
     # Anybody may carry it.
     assert ground.transact("voteWithProof", election_id, 2, nullifier, points, sender=7)["status"] == "0x1"
@@ -174,3 +177,77 @@ def test_artifacts_are_what_the_sources_compile_to() -> None:
         ["node", "chain/contracts/compile.mjs", "--check"], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
     assert check.returncode == 0, check.stderr
+
+
+# As an auditor looks
+
+
+RETURN_TRUE = "600160005260206000f3"
+# What a verifier does instead of verifying → how the vote ends.
+VERIFIERS = {
+    "says yes": (RETURN_TRUE, ""),
+    "says no": ("600060005260206000f3", "InvalidProof"),
+    "says two": ("600260005260206000f3", "without a name"),
+    "says nothing": ("00", "without a name"),
+    "reverts": ("60006000fd", "without a name"),
+    "burns all gas": ("fe", "without a name"),
+    # Called by STATICCALL: neither it nor what it calls back can write.
+    "writes state": ("6001600055" + RETURN_TRUE, "without a name"),
+}
+
+
+@pytest.mark.parametrize("behaviour", VERIFIERS)
+def test_a_verifier_decides_over_its_own_election_alone(ground: Ground, behaviour: str) -> None:
+    runtime, expected = VERIFIERS[behaviour]
+    init = f"0x60{len(runtime) // 2:02x}80600b6000396000f3{runtime}"
+    verifier = ground.send(None, init)["contractAddress"]
+    election_id = ground.create_election(start_in=1, verifier=verifier, census_root=7)
+    ground.mine(2)
+    assert refusal(ground, "voteWithProof", election_id, 1, 5, PROOF) == expected
+    receipt = ground.transact("voteWithProof", election_id, 1, 5, PROOF)
+    assert receipt["status"] == ("0x0" if expected else "0x1")
+    assert read(ground, "totalsOf", election_id) == ((0, 0 if expected else 1, 0),)
+    assert read(ground, "hasVoted", election_id, 5) == (not expected,)
+    if not expected:
+        # Even a verifier that accepts everything counts a nullifier once.
+        assert refusal(ground, "voteWithProof", election_id, 2, 5, PROOF) == "AlreadyVoted"
+
+
+def test_the_largest_election_is_created_and_finalised_within_a_block(ground: Ground) -> None:
+    longest = ground.transact("createElection", METADATA_HASH, ground.height + 5, 2**64 - 1, 255, 0, ZERO)
+    assert longest["status"] == "0x1"
+    assert refusal(ground, "finalise", 0) == "VotingNotEnded"
+    assert refusal(ground, "createElection", METADATA_HASH, 2**64 - 1, 2**64 - 1, 2, 0, ZERO) == "InvalidWindow"
+    election_id = ground.create_election(blocks=2, options=255)
+    ground.vote(election_id, 254)
+    assert refusal(ground, "vote", election_id, 255, sender=2) == "InvalidChoice"
+    ground.mine(3)
+    receipt = ground.transact("finalise", election_id, sender=4)
+    assert receipt["status"] == "0x1"
+    assert int(receipt["gasUsed"], 16) < 1_000_000
+
+
+@pytest.mark.parametrize("name", ["ElectionManager", "AuditAnchor"])
+def test_what_is_deployed_is_the_artifact(ground: Ground, name: str) -> None:
+    code = ground.call("eth_getCode", ground.deploy(name, OWNER.address), "latest")
+    assert len(code) > 1000
+    assert artifact(name)["bytecode"].endswith(code[2:])
+
+
+def test_anchors_only_grow_and_only_by_their_owner(ground: Ground) -> None:
+    anchors, abi = ground.deploy("AuditAnchor", OWNER.address), artifact("AuditAnchor")["abi"]
+
+    def status(size: int, sender: int = 0) -> str:
+        receipt = ground.transact("anchor", size, b"\x01" * 32, to=anchors, contract="AuditAnchor", sender=sender)
+        return str(receipt["status"])
+
+    assert [status(0), status(5, sender=1), status(5), status(5), status(4), status(2**64 - 1)] == [
+        "0x0",
+        "0x0",
+        "0x1",
+        "0x0",
+        "0x0",
+        "0x1",
+    ]
+    count = ground.call("eth_call", {"to": anchors, "data": encode_call(abi, "count", [])}, "latest")
+    assert int(count, 16) == 2
