@@ -17,6 +17,7 @@ from elections.events import (
     VoteCast,
 )
 
+UINT256_MAX = 2**256 - 1
 PENDING, OPEN, CLOSED, TALLIED, CANCELLED = "pending", "open", "closed", "tallied", "cancelled"
 
 
@@ -37,8 +38,11 @@ class State:
 
     @property
     def turnout(self) -> int:
-        """Votes seen; for a contract without vote events, those that its tally names."""
-        return max(sum(self.votes), sum(self.totals or ()))
+        """Votes seen; for a contract without vote events, those that its tally names.
+
+        A foreign contract may name totals whose sum no column holds: it must not stop the indexer.
+        """
+        return min(max(sum(self.votes), sum(self.totals or ())), UINT256_MAX)
 
     @property
     def last_fact_block(self) -> int:

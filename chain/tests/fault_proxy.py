@@ -115,7 +115,7 @@ class FaultProxy:
         if fault == "rate_limit":
             self.answer(handler, b"slow down", status=429, extra={"Retry-After": "0"})
         elif fault == "timeout":
-            time.sleep(1.2)
+            time.sleep(0.5)
             self.answer(handler, b"")
         elif fault == "cut":
             handler.send_response(200)

@@ -213,6 +213,21 @@ def test_a_repair_never_mixes_two_chains() -> None:
     assert_equals_fresh_index(lambda: index_all(node))
 
 
+def test_the_largest_numbers_that_a_contract_can_state_are_indexed_and_served(client: Any) -> None:
+    chain = SimulatedChain(height=1)
+    chain.mine([creation(UINT256_MAX, start=0, end=2**64 - 1, options=255), ballot(UINT256_MAX, UINT256_MAX, 254)])
+    chain.mine([creation(1, options=0), creation(2, start=5, end=5)])
+    chain.mine([event(MANAGER, "TallyPublished", UINT256_MAX, [UINT256_MAX] * 255)] * 2)
+    chain.mine([event(MANAGER, "ElectionCancelled", UINT256_MAX), ballot(UINT256_MAX, 3, 0)])
+    index_all(SimulatedNode(chain))
+    largest = Election.objects.get(election_id=UINT256_MAX)
+    assert (largest.status, int(largest.turnout), sum(largest.votes)) == ("cancelled", UINT256_MAX, 2)
+    for election in Election.objects.all():
+        assert client.get(f"/elections/{election.public_id}").status_code == 200
+        assert client.get(f"/e/{election.public_id}").status_code == 200
+    assert client.get("/elections").status_code == client.get("/").status_code == 200
+
+
 OPTIONS = st.sampled_from([0, 1, 2, 3, 255])
 BLOCK_NUMBERS = st.sampled_from([0, 1, 5, 12, 40, 2**32, 2**64 - 1])
 IDS = st.sampled_from([0, 1, 7, 10**30, UINT256_MAX])
