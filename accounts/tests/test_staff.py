@@ -112,6 +112,16 @@ def test_create_admin_makes_one_admin_and_sets_passwords_anew(monkeypatch):
     assert Entry.objects.filter(action="accounts.password.set").count() == 2
 
 
+def test_create_admin_without_a_terminal_says_what_to_do(monkeypatch):
+    def fail(_):
+        raise EOFError
+
+    monkeypatch.setattr("getpass.getpass", fail)
+    with pytest.raises(CommandError, match="--password-stdin"):
+        call_command("create_admin", email="boss@example.org")
+    assert not User.objects.exists()
+
+
 def test_an_admin_by_eid_gets_no_password():
     UserFactory(role="admin", email="eid@example.org")
     with pytest.raises(AdminExists):

@@ -35,7 +35,11 @@ class Command(BaseCommand):
 
 
 def ask_password() -> str:
-    password = getpass.getpass("Password: ")
-    if getpass.getpass("Again: ") != password:
+    try:
+        password = getpass.getpass("Password: ")
+        again = getpass.getpass("Again: ")
+    except EOFError:
+        raise CommandError("Nobody is there to type a password; --password-stdin reads it from a pipe.") from None
+    if again != password:
         raise CommandError("The passwords differ.")
     return password
