@@ -16,6 +16,7 @@ VERSION = 1
 GENESIS = bytes(32)  # what the first entry names as the hash before it
 # tlog-tiles' bundles prefix an entry with 16 bits of length; the envelope around `data` needs some of them.
 MAX_DATA_BYTES = 48_000
+SHALLOW = 200  # levels of nesting that every serialiser takes
 FIELDS = (
     "action", "actor", "data", "id", "previous", "request_id", "seq", "target", "time", "transaction", "v",
 )  # fmt: skip
@@ -36,6 +37,32 @@ def canonical_json(value: Any) -> bytes:
     """
     fast = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     return rfc8785.dumps(value) if _MAY_DIFFER.search(fast) else fast
+
+
+def load_data(text: bytes) -> Any:
+    """Parse an entry's `data` as the database prints it; what no parser takes (too deep, 1e999) becomes its digest.
+
+    `record` writes nothing of the kind; a row that somebody else wrote must not stop the log.
+    """
+    try:
+        value = orjson.loads(text)
+        if text.count(b"[") + text.count(b"{") > SHALLOW:
+            orjson.dumps(value)  # it parses what is too deep for it to write
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return _unreadable(text)
+    return value
+
+
+def canonical_data(value: Any) -> bytes:
+    """Serialise an entry's `data`; what RFC 8785 has no form for (integers past 2^53) becomes its digest."""
+    try:
+        return canonical_json(value)
+    except rfc8785.CanonicalizationError:
+        return canonical_json(_unreadable(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)))
+
+
+def _unreadable(text: bytes) -> dict[str, Any]:
+    return {"unreadable": {"bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()}}
 
 
 def canonical_time(moment: datetime) -> str:
@@ -61,7 +88,7 @@ def entry_bytes(
     return ENVELOPE % (
         text(action),
         text(actor),
-        canonical_json(data),
+        canonical_data(data),
         str(id).encode(),
         previous.hex().encode(),
         text(request_id),

@@ -7,6 +7,7 @@ application's role SELECT and INSERT.
 import os
 import time
 import uuid
+from datetime import UTC, datetime
 
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
@@ -49,6 +50,15 @@ class Entry(models.Model):
     class Meta:
         verbose_name_plural = "entries"
         ordering = ["-id"]
+        constraints = [
+            # Others are moments that PostgreSQL knows and neither Python nor the canonical form does.
+            models.CheckConstraint(
+                condition=models.Q(
+                    created_at__gte=datetime(1970, 1, 1, tzinfo=UTC), created_at__lt=datetime(9999, 1, 1, tzinfo=UTC)
+                ),
+                name="audit_entry_created_at_range",
+            )
+        ]
         indexes = [
             models.Index(fields=["transaction"], name="audit_entry_transaction"),
             models.Index(fields=["actor"], name="audit_entry_actor"),
@@ -71,6 +81,10 @@ class Leaf(models.Model):
 
     class Meta:
         verbose_name_plural = "leaves"
+        constraints = [
+            # A leaf outside of the log would hide its entry from the sequencer.
+            models.CheckConstraint(condition=models.Q(seq__gte=0), name="audit_leaf_seq")
+        ]
 
     def __str__(self) -> str:
         return str(self.seq)

@@ -1,4 +1,5 @@
-"""Signed notes (C2SP signed-note, Ed25519) and the checkpoints inside them (C2SP tlog-checkpoint).
+"""Signed notes (C2SP signed-note, Ed25519), the checkpoints inside them (C2SP tlog-checkpoint), and when they were
+signed (C2SP tlog-cosignature, by the log's own key).
 
 Keys are written as Go's `golang.org/x/mod/sumdb/note` writes them: `<name>+<hash>+<base64>` and
 `PRIVATE+KEY+<name>+<hash>+<base64>`. Pure: the offline verifier imports it without Django.
@@ -8,12 +9,13 @@ import base64
 import binascii
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 ED25519 = b"\x01"
+COSIGNATURE = b"\x04"
 NAME = re.compile(r"[^\s+]+")
 SIGNATURE_LINE = re.compile(r"— ([^\s+]+) ([A-Za-z0-9+/]+=*)")
 MAX_TREE_SIZE = 2**63 - 1
@@ -30,13 +32,19 @@ class Checkpoint:
     origin: str
     tree_size: int
     root_hash: bytes
+    signed_at: int | None = None  # POSIX seconds, when its note has a timestamped signature
 
     def text(self) -> str:
         return f"{self.origin}\n{self.tree_size}\n{base64.b64encode(self.root_hash).decode()}\n"
 
 
-def key_hash(name: str, public_key: bytes) -> bytes:
-    return hashlib.sha256(name.encode() + b"\n" + ED25519 + public_key).digest()[:4]
+def key_hash(name: str, public_key: bytes, kind: bytes = ED25519) -> bytes:
+    return hashlib.sha256(name.encode() + b"\n" + kind + public_key).digest()[:4]
+
+
+def timed(text: str, at: int) -> bytes:
+    """Return what a cosignature at a time signs: the time, then the checkpoint."""
+    return f"cosignature/v1\ntime {at}\n{text}".encode()
 
 
 def _decode(text: str, what: str) -> bytes:
@@ -114,8 +122,15 @@ class SigningKey:
         signature = key_hash(self.name, self.verifier().public_key) + self.private_key.sign(text.encode())
         return f"{text}\n— {self.name} {base64.b64encode(signature).decode()}\n"
 
-    def sign_checkpoint(self, tree_size: int, root_hash: bytes) -> str:
-        return self.sign(Checkpoint(self.name, tree_size, root_hash).text())
+    def sign_checkpoint(self, tree_size: int, root_hash: bytes, *, at: int | None = None) -> str:
+        """Sign a checkpoint; with a time, also by a line that says when (C2SP tlog-cosignature)."""
+        text = Checkpoint(self.name, tree_size, root_hash).text()
+        note = self.sign(text)
+        if at is None:
+            return note
+        hashed = key_hash(self.name, self.verifier().public_key, COSIGNATURE)
+        signature = hashed + at.to_bytes(8) + self.private_key.sign(timed(text, at))
+        return note + f"— {self.name} {base64.b64encode(signature).decode()}\n"
 
 
 def parse_checkpoint(text: str) -> Checkpoint:
@@ -138,6 +153,7 @@ def open_checkpoint(note: str, keys: "list[VerifierKey]") -> Checkpoint:
         raise NoteError("not a signed note: no empty line before its signatures")
     text += "\n"
     names = []
+    signer, signed_at = None, None
     for line in signatures[:-1].split("\n"):
         match = SIGNATURE_LINE.fullmatch(line)
         if not match:
@@ -145,14 +161,26 @@ def open_checkpoint(note: str, keys: "list[VerifierKey]") -> Checkpoint:
         names.append(match[1])
         signature = _decode(match[2], "a signature")
         for key in keys:
-            if key.name != match[1] or key_hash(key.name, key.public_key) != signature[:4]:
+            if key.name != match[1]:
                 continue
-            try:
-                Ed25519PublicKey.from_public_bytes(key.public_key).verify(signature[4:], text.encode())
-            except InvalidSignature as error:
-                raise NoteError(f"the signature by {key.name} is wrong") from error
-            checkpoint = parse_checkpoint(text)
-            if checkpoint.origin != key.name:
-                raise NoteError(f"the checkpoint is of the log {checkpoint.origin!r}, its signature by {key.name!r}")
-            return checkpoint
-    raise NoteError(f"signed by {', '.join(names)}, not by {' or '.join(str(key) for key in keys) or 'a known key'}")
+            if signature[:4] == key_hash(key.name, key.public_key):
+                _verify(key, signature[4:], text.encode(), "the signature")
+                signer = signer or key
+            elif signature[:4] == key_hash(key.name, key.public_key, COSIGNATURE):
+                at = int.from_bytes(signature[4:12])
+                _verify(key, signature[12:], timed(text, at), "the signed time")
+                signed_at = at
+    if signer is None:
+        known = " or ".join(str(key) for key in keys) or "a known key"
+        raise NoteError(f"signed by {', '.join(names)}, not by {known}")
+    checkpoint = parse_checkpoint(text)
+    if checkpoint.origin != signer.name:
+        raise NoteError(f"the checkpoint is of the log {checkpoint.origin!r}, its signature by {signer.name!r}")
+    return replace(checkpoint, signed_at=signed_at)
+
+
+def _verify(key: VerifierKey, signature: bytes, signed: bytes, what: str) -> None:
+    try:
+        Ed25519PublicKey.from_public_bytes(key.public_key).verify(signature, signed)
+    except InvalidSignature as error:
+        raise NoteError(f"{what} by {key.name} is wrong") from error

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
 import psycopg
 from django.conf import settings
 from psycopg.types.json import set_json_loads
 
-from audit.canonical import GENESIS, entry_bytes, entry_hash
+from audit.canonical import GENESIS, entry_bytes, entry_hash, load_data
 from audit.exceptions import NoSigningKey, SequencerHalted
 from audit.merkle import TILE_HEIGHT, TILE_WIDTH, GrowingTree, leaf_hash, root_hash, tile_reader
 from audit.models import entry_id
@@ -26,6 +25,7 @@ logger = logging.getLogger(__name__)
 LEADER_LOCK = int.from_bytes(b"psephos")
 # The log moves at least hourly, so that a frozen copy of it is noticed.
 HEARTBEAT_SECONDS = 3600
+APPLICATION_NAME = "psephos-sequencer"
 BATCH_ENTRIES = 2000
 
 # By transaction, so that `seen_below` can advance with the rows; a transaction's own entries in their order (UUIDv7).
@@ -35,6 +35,20 @@ FROM audit_entry e
 WHERE e.transaction >= %s AND NOT EXISTS (SELECT FROM audit_leaf l WHERE l.entry_id = e.id)
 ORDER BY e.transaction, e.id
 LIMIT %s
+"""
+
+UNSIGNED = """
+SELECT l.seq, l.body, l.entry_hash,
+    e.id, e.created_at, e.action, e.actor, e.target, e.data, e.request_id, e.transaction
+FROM audit_leaf l JOIN audit_entry e ON e.id = l.entry_id
+WHERE l.seq >= %s AND l.seq < %s
+ORDER BY l.seq
+"""
+HOLDER = """
+SELECT a.pid, a.usename, a.application_name, a.backend_start
+FROM pg_locks k JOIN pg_stat_activity a USING (pid)
+WHERE k.locktype = 'advisory' AND k.granted AND k.objsubid = 1 AND k.classid = %s AND k.objid = %s
+    AND a.datname = current_database()
 """
 
 
@@ -87,12 +101,12 @@ class Sequencer:
         connection = psycopg.connect(
             self.conninfo,
             autocommit=True,
-            application_name="psephos-sequencer",
+            application_name=APPLICATION_NAME,
             keepalives_idle=5,
             keepalives_interval=2,
             keepalives_count=3,
         )
-        set_json_loads(orjson.loads, connection)
+        set_json_loads(load_data, connection)  # type: ignore[arg-type]  # it is given bytes
         return connection
 
     def take_lead(self, connection: psycopg.Connection, stop: threading.Event) -> bool:
@@ -102,7 +116,13 @@ class Sequencer:
                 logger.info("this sequencer leads")
                 return True
             if not is_waiting:
-                logger.info("another sequencer leads; this one stands by")
+                parts = [LEADER_LOCK >> 32, LEADER_LOCK & 0xFFFFFFFF]
+                for pid, role, name, since in connection.execute(HOLDER, parts):
+                    # Whoever may connect can take the lock: not holding it by a sequencer stops the log.
+                    level = logging.INFO if name == APPLICATION_NAME else logging.ERROR
+                    logger.log(
+                        level, "%s leads (process %s of %s, since %s); this one stands by", name, pid, role, since
+                    )
                 is_waiting = True
             stop.wait(min(1, self.poll_seconds * 5))
         return False
@@ -147,6 +167,12 @@ class Sequencer:
         return len(rows)
 
     def append(self, connection: psycopg.Connection, log: Log, rows: list[tuple]) -> None:
+        try:
+            self.write(connection, log, rows)
+        except psycopg.errors.UniqueViolation as error:
+            raise SequencerHalted(f"somebody else numbered entries: {error.diag.message_detail}") from error
+
+    def write(self, connection: psycopg.Connection, log: Log, rows: list[tuple]) -> None:
         tree = GrowingTree(log.tree.size, log.tree.levels)
         last_hash, tiles = log.last_hash, []
         with connection.cursor() as cursor:
@@ -174,10 +200,12 @@ class Sequencer:
 
     def sign(self, connection: psycopg.Connection, log: Log) -> None:
         root = log.tree.root()
-        note = self.signing_key.sign_checkpoint(log.tree.size, root)
+        # Signed times are in seconds; the column says the same.
+        now = datetime.now(UTC).replace(microsecond=0)
+        note = self.signing_key.sign_checkpoint(log.tree.size, root, at=int(now.timestamp()))
         connection.execute(
             "INSERT INTO audit_checkpoint (created_at, tree_size, root_hash, note) VALUES (%s, %s, %s, %s)",
-            [datetime.now(UTC), log.tree.size, root, note],
+            [now, log.tree.size, root, note],
         )
         log.checkpoint_size = log.tree.size
 
@@ -213,7 +241,37 @@ def load_log(connection: psycopg.Connection) -> Log:
     if signed:
         log.checkpoint_size = signed[0]
         check_against_checkpoint(connection, log, tree_size=signed[0], signed_root=signed[1])
+    check_unsigned(connection, log)
     return log
+
+
+def check_unsigned(connection: psycopg.Connection, log: Log) -> None:
+    """Check the leaves that no checkpoint covers yet against their entries: what is signed next must be the log.
+
+    The application's role may write leaves, as the sequencer runs under it.
+    """
+    start = log.checkpoint_size
+    previous = GENESIS
+    if start:
+        [previous] = _fetch_one(connection, "SELECT entry_hash FROM audit_leaf WHERE seq = %s", [start - 1])
+    while rows := connection.execute(UNSIGNED, [start, start + BATCH_ENTRIES]).fetchall():
+        for seq, body, hashed, id_, created_at, action, actor, target, data, request_id, transaction in rows:
+            expected = entry_bytes(
+                seq=seq,
+                previous=previous,
+                id=id_,
+                created_at=created_at,
+                action=action,
+                actor=actor,
+                target=target,
+                data=data,
+                request_id=request_id,
+                transaction=transaction,
+            )
+            previous = entry_hash(expected)
+            if body.encode() != expected or hashed != previous:
+                raise SequencerHalted(f"the leaf {seq}, which nobody signed yet, is not that of its entry {id_}")
+        start += len(rows)
 
 
 def check_against_checkpoint(connection: psycopg.Connection, log: Log, *, tree_size: int, signed_root: bytes) -> None:

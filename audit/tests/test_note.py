@@ -1,3 +1,6 @@
+import base64
+import hashlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,6 +62,31 @@ def test_a_checkpoint_signed_by_others_too_opens():
     note = KEY.sign_checkpoint(7, ROOT)
     cosigned = note + other.sign_checkpoint(7, ROOT).rpartition("\n\n")[2]
     assert open_checkpoint(cosigned, [KEY.verifier()]).tree_size == 7
+
+
+@given(at=st.integers(0, 2**63 - 1), other=st.integers(0, 2**63 - 1))
+def test_the_time_of_a_signature_is_signed(at, other):
+    note = KEY.sign_checkpoint(7, ROOT, at=at)
+    assert open_checkpoint(note, [KEY.verifier()]).signed_at == at
+    # As C2SP tlog-cosignature has it: key type 4, the time in 64 bits, and the text that it is for.
+    line = note.rstrip("\n").rpartition("\n")[2]
+    raw = base64.b64decode(line.rpartition(" ")[2])
+    assert raw[:4] == hashlib.sha256(f"{ORIGIN}\n".encode() + b"\x04" + KEY.verifier().public_key).digest()[:4]
+    KEY.private_key.public_key().verify(
+        raw[12:], f"cosignature/v1\ntime {at}\n".encode() + note.partition("\n\n")[0].encode() + b"\n"
+    )
+    forged = base64.b64encode(raw[:4] + other.to_bytes(8) + raw[12:]).decode()
+    if other != at:
+        with pytest.raises(NoteError, match="the signed time"):
+            open_checkpoint(note.replace(line, f"— {ORIGIN} {forged}"), [KEY.verifier()])
+
+
+def test_a_time_alone_does_not_sign_a_checkpoint():
+    text, lines = KEY.sign_checkpoint(7, ROOT, at=1).split("\n\n")
+    with pytest.raises(NoteError, match="signed by"):
+        open_checkpoint(f"{text}\n\n" + lines.split("\n")[1] + "\n", [KEY.verifier()])
+    with pytest.raises(NoteError):
+        open_checkpoint(f"{text}\n\n— {ORIGIN} " + base64.b64encode(b"abcdef").decode() + "\n", [KEY.verifier()])
 
 
 def test_a_checkpoint_of_another_origin_under_our_key_is_refused():

@@ -100,9 +100,9 @@ def test_a_changed_row_with_changed_bytes_and_hash_breaks_the_link_and_the_tile(
 
 def test_two_entries_swapped(log):
     tamper(
-        "UPDATE audit_leaf SET seq = -1 WHERE seq = 5",
+        "UPDATE audit_leaf SET seq = 9000 WHERE seq = 5",
         "UPDATE audit_leaf SET seq = 5 WHERE seq = 6",
-        "UPDATE audit_leaf SET seq = 6 WHERE seq = -1",
+        "UPDATE audit_leaf SET seq = 6 WHERE seq = 9000",
     )
     found = findings()
     assert "entry 5: seq: stands at 5, was logged as 6" in found
@@ -131,8 +131,8 @@ def test_an_entry_removed(log):
 def test_an_entry_removed_and_the_rest_moved_up(log):
     tamper(
         "DELETE FROM audit_leaf WHERE seq = 260",
-        "UPDATE audit_leaf SET seq = -seq WHERE seq > 260",
-        "UPDATE audit_leaf SET seq = -seq - 1 WHERE seq < 0",
+        "UPDATE audit_leaf SET seq = seq + 9000 WHERE seq > 260",
+        "UPDATE audit_leaf SET seq = seq - 9001 WHERE seq > 9000",
     )
     found = findings()
     assert "entry 260: seq: stands at 260, was logged as 261" in found
@@ -143,14 +143,30 @@ def test_an_entry_removed_and_the_rest_moved_up(log):
 def test_an_entry_inserted(log):
     forged = record(action="tests.forged")
     tamper(
-        "UPDATE audit_leaf SET seq = -seq WHERE seq >= 100",
-        "UPDATE audit_leaf SET seq = -seq + 1 WHERE seq < 0",
+        "UPDATE audit_leaf SET seq = seq + 9000 WHERE seq >= 100",
+        "UPDATE audit_leaf SET seq = seq - 8999 WHERE seq > 9000",
         "INSERT INTO audit_leaf (seq, entry_id, body, entry_hash)"
         f" SELECT 100, '{forged.pk}', body, entry_hash FROM audit_leaf WHERE seq = 99",
     )
     found = findings()
     assert any(line.startswith("entry 100: ") for line in found)
     assert "tile 0/0: hashes 100 to 255 are not those from entry 100 on" in found
+
+
+def test_an_entry_hidden_behind_a_number_that_is_none(log):
+    hidden = record(action="tests.hidden")
+    try:
+        tamper(
+            "ALTER TABLE audit_leaf DROP CONSTRAINT audit_leaf_seq",
+            f"INSERT INTO audit_leaf (seq, entry_id, body, entry_hash) VALUES (-7, '{hidden.pk}', '{{}}', '')",
+        )
+        sequence_all()
+        assert findings() == [f"leaf -7: hides the entry {hidden.pk}: the log's numbers begin at 0"]
+    finally:
+        tamper(
+            "DELETE FROM audit_leaf WHERE seq < 0",
+            "ALTER TABLE audit_leaf ADD CONSTRAINT audit_leaf_seq CHECK (seq >= 0)",
+        )
 
 
 def test_the_tail_cut(log):
@@ -198,6 +214,9 @@ def test_a_tile(log, statement, said):
     [
         ("tree_size = 299", "tree_size: is 299, was signed as 300"),
         ("root_hash = sha256('x')", "root_hash: is not the signed one"),
+        ("created_at = created_at - interval '1 second'", "+00:00, was signed as 20"),
+        ("created_at = created_at + interval '1 microsecond'", "created_at: is 20"),
+        ("note = regexp_replace(note, E'— [^\\n]+\\n$', '')", "note: has no signed time"),
         (
             "note = replace(note, E'\\n300\\n', E'\\n299\\n')",
             "the signature by psephos.localhost/insecure-development is wrong",
@@ -381,8 +400,8 @@ def test_a_forgotten_entry_is_said(log):
 
 @pytest.mark.slow
 def test_several_processes_find_the_same(monkeypatch):
-    monkeypatch.setattr("audit.verification.database.CHUNK_ENTRIES", 512)
-    monkeypatch.setattr("audit.verification.database.PARALLEL_FROM", 512)
+    monkeypatch.setattr("audit.verification.database.chunks.CHUNK_ENTRIES", 512)
+    monkeypatch.setattr("audit.verification.database.chunks.PARALLEL_FROM", 512)
     write(1500)
     sequence_all()
     assert verify_log(processes=2)[1].exit_code == 0
