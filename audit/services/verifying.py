@@ -128,7 +128,11 @@ def check_exports(report: Report, progress: Progress) -> list[Claim]:
         inner = Report()
         try:
             manifest = bundles.check_bundle(
-                source, keys=keys, report=inner, compare=comparing(), progress=lambda *_: None
+                source,
+                keys=keys,
+                report=inner,
+                compare=comparing(),
+                progress=lambda _, *reached: progress("exported", *reached),
             )
         except BundleUnreadable as error:
             inner.add("bundle", "manifest.json", str(error))

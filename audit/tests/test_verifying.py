@@ -352,7 +352,7 @@ def test_an_export_of_another_log_in_the_store(exports, settings):
 
 def test_the_command_exits_by_the_outcome(log, capsys):
     call_command("verify_audit", processes=1)
-    assert "The log is whole: checked" in capsys.readouterr().out
+    assert "The log is whole: checked 1 checkpoint, 300 entries in " in capsys.readouterr().out
     tamper("UPDATE audit_entry SET actor = 'x' WHERE id = (SELECT entry_id FROM audit_leaf WHERE seq = 7)")
     with pytest.raises(CommandError) as ended:
         call_command("verify_audit", processes=1)

@@ -37,16 +37,21 @@ def print_report(report: Report, *, started: float) -> None:
     if report.left_out:
         console.print(f"… and {report.left_out} more")
     seconds = time.monotonic() - started
-    counts = ", ".join(f"{count:,} {noun}" for noun, count in report.counts.items())
-    rate = f", {report.counts.get('entries', 0) / seconds:,.0f} entries/s" if seconds else ""
+    counts = ", ".join(counted(count, noun) for noun, count in report.counts.items())
+    entries = report.counts.get("entries", 0)
+    rate = f", {entries / seconds:,.0f} entries/s" if entries and seconds else ""
     checked = f"checked {counts or 'nothing'} in {seconds:.1f} s{rate}"
     if report.outcome == WHOLE:
         console.print(f"[green]The log is whole[/]: {checked}.")
     elif report.outcome == TAMPERED:
-        console.print(f"[red]The log was tampered with[/]: {counted(len(report.findings), 'finding')}; {checked}.")
+        console.print(f"[red]The log was tampered with[/]: {counted(len(report.findings), 'findings')}; {checked}.")
     else:
-        console.print(f"[yellow]The log could not be checked[/]: {counted(len(report.findings), 'reason')}; {checked}.")
+        console.print(
+            f"[yellow]The log could not be checked[/]: {counted(len(report.findings), 'reasons')}; {checked}."
+        )
 
 
-def counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def counted(number: int, plural: str) -> str:
+    """Say how many there are: `1 entry`, `2,000 entries`."""
+    singular = "entry" if plural == "entries" else plural.removesuffix("s")
+    return f"{number:,} {singular if number == 1 else plural}"

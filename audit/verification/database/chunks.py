@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 import orjson
 import psycopg
 
-from audit.canonical import load_data
 from audit.merkle import TILE_WIDTH, perfect_root
 from audit.verification.database.rows import (
     LEAVES,
@@ -65,9 +64,19 @@ def run_chunks(conninfo: str, *, size: int, sizes: list[int], processes: int | N
         return
     # Spawned: a fork of a process that holds connections and threads is not safe.
     context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=gc.disable)
     # The collector would walk a chunk's rows again and again, and they hold no cycles.
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=gc.disable) as pool:
-        yield from pool.map(check_chunk, *zip(*jobs, strict=True))
+    is_collecting = gc.isenabled()
+    gc.disable()
+    try:
+        futures = [pool.submit(check_chunk, *job) for job in jobs]
+        for job, future in zip(jobs, futures, strict=True):
+            # While the others start, and where they lag behind, this process checks too.
+            yield check_chunk(*job) if future.cancel() else future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+        if is_collecting:
+            gc.enable()
 
 
 def check_chunk(conninfo: str, start: int, end: int, sizes: list[int]) -> Chunk:
@@ -82,7 +91,7 @@ def _check_chunk(connection: psycopg.Connection, start: int, end: int, sizes: li
     chunk = Chunk(start, end)
     leaves = read_rows(connection, LEAVES, [start, end])
     entries = read_entries(connection, [leaf[1] for leaf in leaves])
-    loads, dumps, sort_keys = load_data, orjson.dumps, orjson.OPT_SORT_KEYS
+    loads, dumps, sort_keys = orjson.loads, orjson.dumps, orjson.OPT_SORT_KEYS
     found: list[tuple[int, str]] = []
     hashes: list[bytes] = []
     previous, expected_seq, missing_from = b"", start, None
@@ -99,7 +108,10 @@ def _check_chunk(connection: psycopg.Connection, start: int, end: int, sizes: li
         if row is not None and previous:
             _, created_at, action, actor, target, data, request_id, transaction = row
             if data != b"{}":
-                data = dumps(loads(data), option=sort_keys)
+                try:
+                    data = dumps(loads(data), option=sort_keys)
+                except (ValueError, TypeError):  # logged as its digest
+                    data = b""
             expected = EXPECTED % (
                 action, actor, data, id_, previous, request_id, seq, target, canonical_time_of(created_at), transaction,
             )  # fmt: skip
