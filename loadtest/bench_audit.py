@@ -214,7 +214,7 @@ def report(found: dict[str, float]) -> None:
         "|---|---|---|",
         "| database, all cores, median of 3"
         f" | {found['verified_entries']:,.0f} | {found['verified_per_second']:,.0f} |",
-        f"| bundle, offline, one core | {found['verified_entries']:,.0f} | {found['offline_per_second']:,.0f} |",
+        f"| bundle, offline, all cores | {found['verified_entries']:,.0f} | {found['offline_per_second']:,.0f} |",
         "",
         "![audit log](audit.png)",
     ]
