@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
+import kombu.pools
 import pytest
 from django.conf import settings as django_settings
 from django.db import connection
@@ -32,6 +33,16 @@ from deploy.local.services import start_redis
 LIMIT = Limit(60, 3600, 60)
 
 
+def fork_context() -> Any:
+    """Return multiprocessing's fork, without the broker connections that an earlier test left.
+
+    A child would close them, and wait half a minute for an answer that goes to its parent.
+    """
+    for pool in kombu.pools.connections.values():
+        pool.force_close_all(close_pool=False)
+    return multiprocessing.get_context("fork")
+
+
 def count_allowed(url: str, go: Any, results: Any) -> None:
     bucket = Bucket(url, 60)
     go.wait()
@@ -42,7 +53,7 @@ def count_allowed(url: str, go: Any, results: Any) -> None:
 
 
 def test_eight_processes_with_a_thousand_requests_each_get_exactly_sixty():
-    context = multiprocessing.get_context("fork")
+    context = fork_context()
     go, results = context.Event(), context.Queue()
     workers = [context.Process(target=count_allowed, args=(django_settings.REDIS_URL, go, results)) for _ in range(8)]
     for worker in workers:
@@ -105,7 +116,7 @@ def answer_questions(text: str, questions: Any, answers: Any) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_revoked_key_is_refused_within_a_second_by_every_process():
     key, text = make_key()
-    context = multiprocessing.get_context("fork")
+    context = fork_context()
     channels = [(context.Queue(), context.Queue()) for _ in range(3)]
     servers = [context.Process(target=answer_questions, args=(text, *channel)) for channel in channels]
     for server in servers:
@@ -141,7 +152,7 @@ def serve_one_request(key_id: Any) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_worker_that_ends_writes_its_last_counts():
     key, _ = make_key()
-    worker = multiprocessing.get_context("fork").Process(target=serve_one_request, args=(key.pk,))
+    worker = fork_context().Process(target=serve_one_request, args=(key.pk,))
     worker.start()
     worker.join()
     assert worker.exitcode == 0
