@@ -39,7 +39,7 @@ def fork_context() -> Any:
     A child would close them, and wait half a minute for an answer that goes to its parent.
     """
     for pool in kombu.pools.connections.values():
-        pool.force_close_all(close_pool=False)
+        pool.resize(pool.limit, force=True, ignore_errors=True, reset=True)
     return multiprocessing.get_context("fork")
 
 
