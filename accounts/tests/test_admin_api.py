@@ -110,6 +110,7 @@ def headers_of(caller):
     return headers
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 @pytest.mark.parametrize("caller", CALLERS)
 @pytest.mark.parametrize(("method", "route"), ROUTES)
@@ -207,6 +208,7 @@ def test_a_bad_user_is_refused(client, body, status, code):
     assert not Entry.objects.filter(action__startswith="accounts.user").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_a_new_member_of_staff_signs_in_by_their_invitation_once(client, oidc):
     admin = UserFactory(role="admin")
@@ -227,6 +229,7 @@ def test_a_new_member_of_staff_signs_in_by_their_invitation_once(client, oidc):
     assert entry.actor == f"user:{admin.pk}"
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_a_citizen_or_a_former_member_follows_an_invitation_and_staff_do_not(client, oidc):
     citizen = Client()
@@ -336,6 +339,7 @@ def test_an_unknown_user_is_not_found(client):
         assert getattr(client, method)(f"/admin/users/{uuid.uuid4()}", headers=headers).status_code == 404
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_metrics_name_requests_queues_workers_and_indexer(client):
     headers = bearer(UserFactory(role="admin"))
@@ -358,6 +362,7 @@ def broken():
     raise RuntimeError("secret detail")
 
 
+@pytest.mark.slow
 def test_the_operations_stand_under_their_tag(client, db):
     paths = client.get("/api/schema", headers={"Accept": "application/json"})
     schema = yaml.safe_load(paths.content)

@@ -106,6 +106,7 @@ def test_a_provider_that_fails_is_unavailable_and_rests(client, hostile):
     assert hostile.calls["/token"] == started
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["slow", "dripping"])
 def test_a_slow_provider_holds_no_worker(client, hostile, settings, way):
     settings.OIDC_TIMEOUT_SECONDS = 0.5

@@ -60,6 +60,7 @@ def test_without_a_refresh_token_the_sign_in_ends_after_its_half_hour(client, ho
     assert hostile.calls["/token"] == 1
 
 
+@pytest.mark.slow
 def test_a_slow_refresh_answers_401_in_time_and_the_next_request_at_once(client, hostile, settings):
     start = client.get("/auth/login")
     sent = query_of(start["Location"])

@@ -78,6 +78,7 @@ def test_the_session_key_changes_at_sign_in(client, oidc):
     assert client.session.session_key != before
 
 
+@pytest.mark.slow
 def test_an_api_client_gets_tokens_that_work(client, oidc):
     response = sign_in(client, response="token")
     pair = response.json()
@@ -106,6 +107,7 @@ def test_provider_tokens_are_sealed_and_count_for_half_an_hour(client, oidc):
     assert unseal(row.sealed_refresh_token, place=provider_tokens.place(row.sign_in_id, "refresh_token")) not in stored
 
 
+@pytest.mark.slow
 def test_staff_reach_the_admin_and_citizens_do_not(client, oidc):
     link_identity(email="admin@psephos.localhost", role="admin", issuer=oidc.url, subject="local-admin")
     assert sign_in(client, "local-admin")["Location"] == "/admin/"
@@ -200,6 +202,7 @@ def test_an_expired_id_token_is_refreshed_silently(client, oidc):
     assert client.get("/auth/me").status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_ten_requests_at_once_refresh_once(client, oidc):
     sign_in(client)
@@ -305,6 +308,7 @@ def test_a_revoked_access_token_falls_alone_and_a_refresh_token_with_its_family(
     assert client.post("/auth/revoke", {"token": ["x"]}, "application/json").status_code == 400
 
 
+@pytest.mark.slow
 def test_keys_roll_while_running(client, oidc, settings):
     settings.OIDC_JWKS_REFETCH_SECONDS = 10
     sign_in(client)
@@ -337,6 +341,7 @@ def test_while_the_provider_is_down_sessions_live_on_until_their_half_hour(clien
     assert SignIn.objects.filter(revoked_at=None).count() == 2
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_the_providers_logout_ends_the_session(live_server, settings, tmp_path):
     provider = start_oidc_provider(

@@ -33,6 +33,7 @@ def try_password(client, email="boss@example.org", password=PASSWORD, **more):
     return client.post("/admin/login/", {"username": email, "password": password, **more})
 
 
+@pytest.mark.slow
 def test_the_first_admin_signs_in_by_password(client, boss):
     response = try_password(client, next="/admin/accounts/user/")
     assert (response.status_code, response["Location"]) == (302, "/admin/accounts/user/")
@@ -215,6 +216,7 @@ def rows():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ["viewer", "admin"])
 def test_lists_and_details_open_for_viewers_and_admins(client, rows, role):
     client.force_login(UserFactory(role=role))
@@ -297,6 +299,7 @@ def test_an_admin_ends_sign_ins_and_a_viewer_does_not(client, rows):
     assert SignIn.objects.get(pk=rows["signin"].pk).revoked_because == "ended_by_admin"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ["viewer", "admin"])
 def test_the_dashboard_shows_figures_and_charts_under_its_own_policy(client, role):
     client.force_login(UserFactory(role=role))

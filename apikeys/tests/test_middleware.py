@@ -34,6 +34,7 @@ def test_an_address_gets_its_limit_and_then_429(client, ten):
     assert client.get("/nowhere", REMOTE_ADDR="192.0.2.9").status_code == 404
 
 
+@pytest.mark.slow
 def test_every_answer_says_what_is_left(client, ten):
     for path in ("/nowhere", "/api/schema", "/admin/login/", "/admin/api-keys"):
         assert "RateLimit" in client.get(path)

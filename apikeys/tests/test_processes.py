@@ -52,6 +52,7 @@ def count_allowed(url: str, go: Any, results: Any) -> None:
     results.put(sum(decision.is_allowed for decision in decisions))
 
 
+@pytest.mark.slow
 def test_eight_processes_with_a_thousand_requests_each_get_exactly_sixty():
     context = fork_context()
     go, results = context.Event(), context.Queue()
@@ -65,6 +66,7 @@ def test_eight_processes_with_a_thousand_requests_each_get_exactly_sixty():
     assert sum(allowed) == 60
 
 
+@pytest.mark.slow
 def test_redis_restarts_in_the_middle(settings, service_folder):
     settings.RATE_LIMIT = "100000/60"
     service = start_redis(service_folder / "restarting")

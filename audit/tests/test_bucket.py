@@ -44,6 +44,7 @@ def s3(endpoint, settings):
     return client
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_an_export_in_a_locked_bucket(s3):
     write(300)

@@ -38,6 +38,7 @@ def test_a_whole_bundle(bundle):
     assert Entry.objects.filter(action="audit.bundle.written").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cpus", [1, 2])
 def test_blocks_join_wherever_they_are_cut(bundle, monkeypatch, cpus):
     monkeypatch.setattr("audit.verification.lines.BLOCK_BYTES", 1000)

@@ -62,6 +62,7 @@ def assert_whole():
     assert Tile.objects.filter(level=0).count() == len(leaves) // 256
 
 
+@pytest.mark.slow
 def test_entries_are_numbered_linked_and_signed():
     write(600)
     assert sequence_all() == 600
@@ -81,6 +82,7 @@ def test_a_batch_larger_than_the_limit_takes_several_transactions(monkeypatch):
     assert_whole()
 
 
+@pytest.mark.slow
 def test_a_slow_writer_holds_nobody_up_and_is_not_forgotten():
     with as_role("psephos_app") as slow, slow.transaction():
         insert = "INSERT INTO audit_entry (id, created_at, action, actor, target, data, request_id) VALUES"
@@ -129,6 +131,7 @@ def test_one_leads_and_the_other_takes_over():
     assert_whole()
 
 
+@pytest.mark.slow
 def test_a_leader_without_its_connection_writes_no_more():
     sequencer = make_sequencer(poll_seconds=0.05, checkpoint_seconds=0)
     stop = threading.Event()
@@ -162,6 +165,7 @@ def test_the_sequencer_works_as_the_application_role():
     assert_whole()
 
 
+@pytest.mark.slow
 def test_a_quiet_log_still_moves(monkeypatch):
     assert HEARTBEAT_SECONDS == 3600
     monkeypatch.setattr("audit.services.sequencing.HEARTBEAT_SECONDS", 0.2)

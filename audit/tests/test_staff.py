@@ -85,6 +85,7 @@ def test_the_page_shows_the_log_and_the_last_verification(role):
     assert "entry 2: actor: is &quot;x&quot;" in page
 
 
+@pytest.mark.slow
 def test_the_page_searches():
     write(3)
     other = record(action="tests.other", target="thing:x")

@@ -312,6 +312,7 @@ def test_each_file_of_an_export(exports, name, how):
     )
 
 
+@pytest.mark.slow
 def test_an_entry_changed_in_an_export_together_with_the_manifest(exports):
     folder, first, _ = exports
     entries, manifest = folder / first / "entries.jsonl", folder / first / "manifest.json"
@@ -328,6 +329,7 @@ def test_an_entry_changed_in_an_export_together_with_the_manifest(exports):
     assert f"export {first}: manifest.json: is not the one that was written" in found
 
 
+@pytest.mark.slow
 def test_a_whole_export_removed(exports):
     folder, first, _ = exports
     (folder / first).rename(folder.parent / "elsewhere")
@@ -344,6 +346,7 @@ def test_a_row_of_an_export_changed(exports):
     assert findings() == [f"export {first}: root_hash: in the database is not the export's"]
 
 
+@pytest.mark.slow
 def test_an_export_of_another_log_in_the_store(exports, settings):
     assert exports
     settings.AUDIT_SIGNING_KEY = SigningKey.generate("elsewhere.example/audit").encode()

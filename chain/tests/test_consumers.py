@@ -195,6 +195,7 @@ async def test_malformed_messages_are_named() -> None:
     await client.disconnect()
 
 
+@pytest.mark.slow
 async def test_an_idle_client_is_closed_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sockets.HeartbeatConsumer, "idle_timeout_seconds", 0.5)
     client = await connected()
@@ -203,6 +204,7 @@ async def test_an_idle_client_is_closed_with_a_reason(monkeypatch: pytest.Monkey
     await client.disconnect()
 
 
+@pytest.mark.slow
 async def test_heartbeats_go_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sockets.HeartbeatConsumer, "heartbeat_seconds", 0.2)
     client = await connected()
@@ -241,6 +243,7 @@ async def test_a_shutdown_says_when_to_come_back() -> None:
     await client.disconnect()
 
 
+@pytest.mark.slow
 async def test_the_listener_publishes_every_block_of_the_node(ground: Ground, make_indexer: Any) -> None:
     woken = []
     listener = HeadListener(
@@ -271,6 +274,7 @@ async def test_the_listener_publishes_every_block_of_the_node(ground: Ground, ma
         await client.disconnect()
 
 
+@pytest.mark.slow
 async def test_a_rollback_without_a_message_is_heard_by_polling(ground: Ground, make_indexer: Any) -> None:
     listener = HeadListener(reader=make_indexer().reader, chain_id=31337, name="test", ws_url="", poll_seconds=0.1)
     await sync_to_async(ground.mine)(3)

@@ -94,7 +94,7 @@ def threads() -> Iterator[Callable[[Runner], threading.Thread]]:
 
 
 @pytest.mark.parametrize(
-    "step", [pytest.param(step, marks=[] if step in ("folded", "committed") else [pytest.mark.slow]) for step in STEPS]
+    "step", [pytest.param(step, marks=[] if step == "committed" else [pytest.mark.slow]) for step in STEPS]
 )
 def test_sigkill_at_any_step_loses_and_doubles_nothing(ground: Ground, index_once: Any, step: str) -> None:
     election_id = ground.create_election(blocks=500)
@@ -141,6 +141,7 @@ def test_a_standby_takes_over_from_a_killed_leader(
     assert_equals_fresh_index(index_once)
 
 
+@pytest.mark.slow
 def test_of_two_indexers_one_writes_and_the_other_takes_over(
     ground: Ground, make_indexer: Any, index_once: Any, threads: Any
 ) -> None:
@@ -177,6 +178,7 @@ def test_the_loser_of_a_race_writes_nothing(ground: Ground, make_indexer: Any) -
     assert (list(EventLog.objects.values()), list(Election.objects.values())) == before
 
 
+@pytest.mark.slow
 def test_lost_database_connections_are_made_again(
     ground: Ground, make_indexer: Any, index_once: Any, threads: Any
 ) -> None:
@@ -258,6 +260,7 @@ def indexer_of(ground: Ground) -> Indexer:
     )
 
 
+@pytest.mark.slow
 def test_nothing_final_is_undone_before_a_review(final_ground: Ground, settings: Any, client: Any) -> None:
     ground = final_ground
     settings.CHAIN_RPC_URLS, settings.CHAIN_CONTRACTS = [ground.url], [f"psephos@{ground.manager}@1"]
@@ -287,6 +290,7 @@ def test_nothing_final_is_undone_before_a_review(final_ground: Ground, settings:
     assert_equals_fresh_index(lambda: Runner(indexer_of(ground), once=True).run())
 
 
+@pytest.mark.slow
 def test_a_reorg_deeper_than_everything_stored_after_a_review(final_ground: Ground, settings: Any) -> None:
     ground = final_ground
     settings.CHAIN_RPC_URLS, settings.CHAIN_CONTRACTS = [ground.url], [f"psephos@{ground.manager}@1"]

@@ -203,6 +203,7 @@ def test_an_honest_node_with_reorgs(ground: Ground, make_indexer: Any, index_onc
     run(ground, make_indexer, index_once, seed, acts=60, rate=0.0)
 
 
+@pytest.mark.slow
 def test_a_quorum_outvotes_an_endpoint_that_leaves_logs_out(ground: Ground, make_indexer: Any, index_once: Any) -> None:
     class Dropper(FaultProxy):
         """Leaves one log out of every answer that has several."""

@@ -1,5 +1,7 @@
 """The indexer against a real node: backfill, head, reorgs, restarts."""
 
+import pytest
+
 from chain.models import Block, Checkpoint, Coverage, EventLog
 from chain.tests.factories import Ground
 from elections.models import Election
@@ -58,6 +60,7 @@ def test_a_reorg_that_takes_a_vote_away_is_followed(ground: Ground, index_once) 
     assert EventLog.objects.exclude(retracted_at=None).count() == 1
 
 
+@pytest.mark.slow
 def test_a_rollback_is_followed_once_it_is_believed(ground: Ground, index_once) -> None:
     election_id = ground.create_election(blocks=1000)
     ground.vote(election_id, 0, sender=1)

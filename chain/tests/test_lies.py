@@ -108,6 +108,7 @@ def tell(method: str, finalized: int, *, is_thorough: bool) -> None:
     assert wrong == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("finalized", [0, 6])
 @pytest.mark.parametrize("method", METHODS)
 def test_no_lie_leaves_a_wrong_row_or_stops_the_indexer(method: str, finalized: int) -> None:
@@ -424,6 +425,7 @@ class IndexerMachine(RuleBasedStateMachine):
 EXAMPLES = int(os.environ.get("INDEXER_EXAMPLES", "8"))
 
 
+@pytest.mark.slow
 def test_whatever_happens_the_rows_are_those_of_a_fresh_index() -> None:
     run_state_machine_as_test(
         IndexerMachine,

@@ -60,6 +60,7 @@ def test_a_key_sends_once(ground: Ground) -> None:
     assert Entry.objects.filter(action="chain.transaction.mined").count() == 1
 
 
+@pytest.mark.slow
 def test_many_senders_at_once_use_every_nonce_once(ground: Ground) -> None:
     before = int(ground.call("eth_getTransactionCount", OWNER.address, "latest"), 16)
 
@@ -108,6 +109,7 @@ def test_a_worker_that_dies_after_sending_is_taken_up(ground: Ground, monkeypatc
     assert elections_on_chain(ground) == 1
 
 
+@pytest.mark.slow
 def test_the_watcher_offers_what_nobody_offered(ground: Ground, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     settings.CHAIN_STUCK_SECONDS, settings.CHAIN_SEND_TIMEOUT_SECONDS = 0, 0.3
     real = Nodes.call
@@ -129,6 +131,7 @@ def test_the_watcher_offers_what_nobody_offered(ground: Ground, monkeypatch: pyt
     assert Transaction.objects.get().state == "mined"
 
 
+@pytest.mark.slow
 def test_a_stuck_transaction_pays_more(ground: Ground, settings: Any) -> None:
     settings.CHAIN_STUCK_SECONDS = 0.3
     ground.call("evm_setAutomine", False)
@@ -158,6 +161,7 @@ def test_a_stuck_transaction_pays_more(ground: Ground, settings: Any) -> None:
     assert elections_on_chain(ground) == 1
 
 
+@pytest.mark.slow
 def test_a_nonce_taken_by_somebody_else_is_replaced(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     real = sending.offer
     stolen = []

@@ -73,6 +73,7 @@ def test_every_list_opens(client, role):
         assert searched.status_code == 200, url
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_a_list_costs_the_same_for_two_rows_as_for_twenty(client):
     client.force_login(UserFactory(role="admin"))

@@ -86,6 +86,7 @@ def test_healthcheck_knows_unapplied_migrations(monkeypatch):
     assert "are not applied" in health.run_check("migrations").error
 
 
+@pytest.mark.slow
 def test_healthcheck_waits_until_all_is_well(monkeypatch):
     queues = [{"name": name} for name in ("default", "proofs", "chain", "notifications", "audit")]
     answers = iter([{}, {"one@host": queues}])

@@ -107,6 +107,7 @@ def test_production_starts_with_its_secrets_and_refuses_without():
         assert said.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["insecure-development-key-do-not-use-in-production-xxxxxxxxxxxx", "short"])
 def test_production_refuses_a_development_key(key):
     [(status, said)] = read_settings([("config.settings.production", production_environment() | {"SECRET_KEY": key})])

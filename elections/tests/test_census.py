@@ -63,6 +63,7 @@ def test_a_census_grows_by_registrations_and_equals_a_lean_imt(election):
     assert listed == [str(commitment) for commitment in commitments[3:7]]
 
 
+@pytest.mark.slow
 def test_a_members_proof_is_public_and_leads_to_the_root(election, django_assert_num_queries):
     identities = []
     for _ in range(5):
@@ -231,6 +232,7 @@ def test_a_registration_leaves_an_audit_entry_that_does_not_tell_the_commitment(
     assert str(identity.commitment) not in json.dumps(entry.data)
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_twenty_people_at_once_get_twenty_places(settings):
     settings.ELECTIONS_CENSUS_CLOSING_BLOCKS = 5
@@ -251,6 +253,7 @@ def test_twenty_people_at_once_get_twenty_places(settings):
     assert census.root == LeanIMT(leaves).root
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_one_person_at_once_with_many_identities_gets_one_place(settings):
     settings.ELECTIONS_CENSUS_CLOSING_BLOCKS = 5
@@ -268,6 +271,7 @@ def test_one_person_at_once_with_many_identities_gets_one_place(settings):
     assert sorted(codes) == [201] + [409] * 15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ["viewer", "admin"])
 def test_staff_look_registrations_up_and_learn_and_change_nothing_of_a_person(election, client, role):
     people = [voter() for _ in range(3)]

@@ -36,6 +36,7 @@ def test_changes_name_each_election_once_with_its_reasons() -> None:
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=histories(), cuts=st.lists(st.integers(0, 30), max_size=3))
 def test_incremental_and_whole_folds_write_the_same_row(events: list, cuts: list[int]) -> None:

@@ -47,6 +47,7 @@ def test_each_revision_is_greater_than_the_last() -> None:
     assert election.revision > first
 
 
+@pytest.mark.slow
 def test_expected_times_follow_the_pace_of_blocks() -> None:
     election = make.election(1, head=5, start_block=1000, end_block=2000)
     for number in range(50, 500, 10):

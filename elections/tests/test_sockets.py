@@ -142,6 +142,7 @@ def cut_subscriptions(url: str) -> int:
     return len(ids)
 
 
+@pytest.mark.slow
 async def test_a_lost_subscription_loses_nothing(settings) -> None:
     await act(make.election, 1, head=20)
     await act(make.election, 2)

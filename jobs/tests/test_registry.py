@@ -33,6 +33,7 @@ def started_names() -> dict[str, str]:
     return found
 
 
+@pytest.mark.slow
 def test_every_started_name_is_registered():
     registered = {found.name for found in list_job_types()}
     missing = {name: place for name, place in started_names().items() if name not in registered}

@@ -15,6 +15,7 @@ SAMPLE = "/admin/notifications/notification/templates/sample"
 MAILS = "/admin/notifications/notification/mails/"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ["viewer", "admin"])
 def test_lists_and_details_open_and_nothing_can_be_changed(client, role):
     client.force_login(UserFactory(role=role))
@@ -123,6 +124,7 @@ def test_failed_messages_are_sent_again_by_admins_only(client, sendgrid):
     assert (row.status, row.attempts) == ("queued", 0)
 
 
+@pytest.mark.slow
 def test_the_dashboard_shows_the_providers(client):
     client.force_login(UserFactory(role="viewer"))
     page = client.get("/admin/").content.decode()

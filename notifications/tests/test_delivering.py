@@ -133,6 +133,7 @@ def test_retry_after_rests_the_provider_for_all(sendgrid):
     assert len(sendgrid.calls) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channel", ["email", "sms"])
 @pytest.mark.parametrize("answer", ["cut", "hang"])
 def test_a_connection_that_breaks_after_the_message_left_does_not_double_it(
@@ -253,6 +254,7 @@ def test_a_code_is_taken_out_of_the_row_when_it_has_left(sendgrid):
     assert row.payload == {}
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_many_workers_at_once_send_each_message_once(sendgrid):
     user_rows = [notification() for _ in range(60)]
@@ -287,6 +289,7 @@ def test_a_backlog_takes_no_more_workers_than_allowed(sendgrid, settings):
     assert deliver_due() == {"sent": 1}
 
 
+@pytest.mark.slow
 def test_the_rate_per_provider_is_kept(sendgrid, settings):
     settings.NOTIFICATIONS_EMAILS_PER_SECOND = 20
     for _ in range(12):

@@ -62,6 +62,7 @@ def test_circuits_are_listed_with_all_that_a_device_needs(client):
     assert again.status_code == 304
 
 
+@pytest.mark.slow
 def test_a_proof_is_made_by_a_job_then_found_in_the_cache(client, headers):
     value = voice_input()
     made = metrics.proofs.labels("voice", "made")._value
@@ -90,6 +91,7 @@ def test_a_proof_is_made_by_a_job_then_found_in_the_cache(client, headers):
     assert refused.json()["isValid"] is False
 
 
+@pytest.mark.slow
 def test_an_eligibility_proof_comes_with_points_for_the_contract(client, headers):
     body = prove(client, "eligibility", eligibility_input(), headers).json()
     assert len(body["points"]) == 8
@@ -244,6 +246,7 @@ def test_another_persons_job_and_an_unknown_one_are_both_not_found(client, heade
     assert foreign.json()["code"] == unknown.json()["code"] == "job_unknown"
 
 
+@pytest.mark.slow
 def test_a_job_is_found_under_its_own_circuit_alone(client, headers):
     asked = post(client, "voice", voice_input(), headers)
     address = asked["Location"]

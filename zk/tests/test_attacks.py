@@ -84,6 +84,7 @@ def twist_point_outside_of_the_subgroup() -> tuple[Element, Element]:
     raise AssertionError("no point found")
 
 
+@pytest.mark.slow
 def test_points_that_are_none_prove_nothing(node, voice):
     words, signals = voice
     verifier = node.deploy("VoiceVerifier")
@@ -124,6 +125,7 @@ def negated(words: list[int]) -> list[int]:
     return [words[0], Q - words[1], words[2], words[3], Q - words[4], Q - words[5], *words[6:]]
 
 
+@pytest.mark.slow
 def test_a_proof_made_of_a_proof_casts_no_second_vote(node):
     """Groth16 proofs are malleable: what counts is the nullifier, once, by its one name."""
     verifier = node.deploy("SemaphoreVerifier")

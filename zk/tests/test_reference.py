@@ -102,14 +102,16 @@ def test_keys_of_small_order_are_no_keys():
     assert not verify(public_key=moved, signature=sign(secret=5, message=1, nonce=77), message=1)
 
 
-@pytest.mark.parametrize("name", ["voice", "eligibility", pytest.param("batch_tally", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["voice", "eligibility", "batch_tally"])
 def test_our_witness_is_snarkjs_own_byte_for_byte(name):
     inputs = KINDS[name].read(MAKERS[name]())
     theirs = ask_oracle(op="witness", wasm=str(find_circuit(name).path("wasm")), inputs=_as_strings(inputs))
     assert calculator(name).calculate(inputs).hex() == theirs
 
 
-@pytest.mark.parametrize("name", ["voice", "eligibility", pytest.param("batch_tally", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["voice", "eligibility", "batch_tally"])
 def test_each_prover_verifies_the_others_proofs(name, settings):
     files = find_circuit(name).files(for_proving=True)
     native, snarkjs = get_prover(), SnarkjsProver(node_modules=Path(settings.ZK_NODE_MODULES))

@@ -161,7 +161,8 @@ def swapped(inputs: dict) -> None:
     inputs["votes"][0], inputs["votes"][1] = inputs["votes"][1], inputs["votes"][0]
 
 
-@pytest.mark.parametrize("name", ["voice", "eligibility", pytest.param("batch_tally", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["voice", "eligibility", "batch_tally"])
 def test_forged_statements_are_refused_by_verifier_and_contract(node, name):
     witness = calculator(name).calculate(circuit_inputs(name))
     verifier = node.deploy(VERIFIERS[name])
@@ -178,6 +179,7 @@ def test_forged_statements_are_refused_by_verifier_and_contract(node, name):
         assert_refused(node, verifier, name, honest, claimed)
 
 
+@pytest.mark.slow
 def test_a_witness_that_never_satisfied_the_circuit_proves_nothing(node):
     """The prover library answers with a proof for any witness: the reason why ours verifies before it returns."""
     witness = calculator("voice").calculate(circuit_inputs("voice"))
@@ -222,6 +224,7 @@ def test_a_ballot_left_out_doubled_or_altered_changes_the_chain():
         assert signals_of("batch_tally", calculator("batch_tally").calculate(changed))[0] != expected, attack.__name__
 
 
+@pytest.mark.slow
 def test_short_batches_are_padded():
     inputs = KINDS["batch_tally"].read(MAKERS["batch_tally"](count=3))
     signals = signals_of("batch_tally", calculator("batch_tally").calculate(inputs))
@@ -275,6 +278,7 @@ def test_a_thousand_random_invalid_witnesses_break_a_constraint(name):
     assert refused >= 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CIRCUITS)
 def test_each_signal_is_bound_by_a_constraint(name):
     """Change each signal of a valid witness, one at a time: 504, 6,453 and 60,946 invalid witnesses."""
@@ -283,6 +287,7 @@ def test_each_signal_is_bound_by_a_constraint(name):
     assert all(wire > len(find_circuit(name).public_signals) for wire in UNUSED[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CIRCUITS)
 def test_the_inputs_leave_no_signal_a_choice(name):
     assert satisfied(name).find_free_directions() == UNUSED[name]
@@ -392,6 +397,7 @@ def root_of(inputs: dict) -> int:
 CREATE = "createElection(bytes32,uint64,uint64,uint8,uint256,address)"
 
 
+@pytest.mark.slow
 def test_a_path_longer_than_the_circuit_leads_to_zero_which_no_contract_takes_for_a_census(node):
     """Semaphore's circuit proves root 0 to anybody who names a length past its depth."""
     witness = calculator("eligibility").calculate(circuit_inputs("eligibility") | {"merkleProofLength": DEPTH + 1})

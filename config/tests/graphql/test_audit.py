@@ -14,6 +14,7 @@ ENTRIES = """query ($action: String, $before: ID, $limit: Int) {
     next results { id seq createdAt action actor target data requestId entryHash } } }"""
 
 
+@pytest.mark.slow
 def test_audit_entries_are_rests(client, admin, django_assert_num_queries):
     for number in range(100):
         record(action="tests.thing.done", target=f"thing:{number}", data={"number": number})
@@ -48,6 +49,7 @@ RECEIPT = "query ($id: ID!) { auditReceipt(id: $id) { id proof } }"
 CHECKPOINT = "{ auditCheckpoint { treeSize rootHash note createdAt } }"
 
 
+@pytest.mark.slow
 def test_receipts_and_checkpoints_are_public(client):
     entry = record(action="tests.thing.done")
     for answer, path in (

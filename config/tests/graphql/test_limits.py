@@ -206,6 +206,7 @@ def test_fields_at_the_root_cost_what_requests_do(client, settings):
     assert cost(f"{{ ...F0 }} {doubled} fragment F18 on Query {{ election(id: 1) {{ id }} }}") > 2**18
 
 
+@pytest.mark.slow
 def test_a_slow_query_is_cut_off(client, settings, monkeypatch):
     from django.db import connection
 
