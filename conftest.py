@@ -79,7 +79,7 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
     from django.core.management.commands import flush
     from django.db import connection, transaction
 
-    def execute_sql_flush(_truncations: Iterable[str]) -> None:
+    def execute_sql_flush(sql_list: Iterable[str]) -> None:
         kept = {"django_content_type", "auth_permission"}
         tables = set(connection.introspection.django_table_names(only_existing=True, include_views=False)) - kept
         with transaction.atomic(), connection.cursor() as cursor:
