@@ -153,6 +153,19 @@ def test_a_message_in_endless_pieces_is_closed(server: Server) -> None:
         assert read_to_the_end(client)[1] in (TOO_BIG, 0)
 
 
+def test_a_flood_of_pings_whose_answers_nobody_reads_takes_no_memory(server: Server) -> None:
+    ping = bytes([0x89, 0x80 | 125]) + bytes(4) + b"p" * 125
+    with server.dial(receive_buffer=4096) as client:
+        client.sendall(HANDSHAKE % b"/ws/elections" + b"\r\n")
+        client.recv(1)
+        before = psutil.Process(server.process.pid).memory_info().rss
+        # It may close us as idle meanwhile.
+        with contextlib.suppress(OSError):
+            for _ in range(200):
+                client.sendall(ping * 1000)
+        assert psutil.Process(server.process.pid).memory_info().rss - before < 10_000_000  # the answers would be 25 MB
+
+
 def test_pings_are_answered_and_heartbeats_keep_alive(server: Server) -> None:
     with server.connect("/ws/elections") as client:
         assert client.ping().wait(20)
