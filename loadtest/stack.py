@@ -22,8 +22,8 @@ from deploy.local.services import ROOT, free_port, launch, wait_until
 CONTRACT = "0x5fbdb2315678afecb367f032d93f642f64180aa3"
 CHAIN_ID = 31337
 BIN = Path(sys.executable).parent
-# The limiter works in full, with a limit that no measurement reaches.
-NO_LIMIT = {"RATE_LIMIT": "100000000/60"}
+# The limiter and the day's quota of proofs work in full, with limits that no measurement reaches.
+NO_LIMIT = {"RATE_LIMIT": "100000000/60", "ZK_PROOFS_PER_DAY": "1000000"}
 
 SERVERS: dict[str, list[str]] = {
     "granian wsgi": [
