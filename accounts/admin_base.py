@@ -1,10 +1,8 @@
 """Bases of the staff's admins: viewers see, admins change, facts and append-only rows nobody edits here."""
 
-from typing import Any
-
-from django.http import HttpRequest
 from unfold.admin import ModelAdmin, TabularInline
 
+from audit.admin_base import ReadOnly
 from audit.admin_base import ReadOnlyAdmin as BareReadOnlyAdmin
 from audit.services import AuditedAdmin
 
@@ -22,7 +20,7 @@ class ReadOnlyAdmin(BareReadOnlyAdmin, StaffAdmin):
     """An admin for facts and append-only rows: lists, filters and details, and no way to add, change or delete."""
 
 
-class ReadOnlyInline(TabularInline):
+class ReadOnlyInline(ReadOnly, TabularInline):
     """Rows beside another's that nobody edits here."""
 
     extra = 0
@@ -30,12 +28,3 @@ class ReadOnlyInline(TabularInline):
     show_change_link = True
     # Its title is the row said again.
     hide_title = True
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False

@@ -19,13 +19,8 @@ SHOWN_ROWS = 20
 LONGEST_WHOLE = 24
 
 
-class ReadOnlyAdmin(ModelAdmin):
-    """An admin in which nothing can be added, changed or deleted."""
-
-    actions = None
-    list_per_page = 50
-    show_full_result_count = False
-    list_fullwidth = True
+class ReadOnly:
+    """Nothing can be added, changed or deleted here; for admins and inlines, before their own base."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -35,6 +30,15 @@ class ReadOnlyAdmin(ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+class ReadOnlyAdmin(ReadOnly, ModelAdmin):
+    """An admin in which nothing can be added, changed or deleted."""
+
+    actions = None
+    list_per_page = 50
+    show_full_result_count = False
+    list_fullwidth = True
 
 
 def hexadecimal(value: Any) -> str:

@@ -5,11 +5,8 @@ authentication, with a JWT, with a JWT behind the admin API's middleware, and wi
 network are left out, so nothing hides the cost. A second table says what signing and verifying cost by kind of key.
 """
 
-import os
 import secrets
-import shutil
 import sys
-import tempfile
 import time
 from io import BytesIO
 from pathlib import Path
@@ -182,22 +179,9 @@ def report(times: dict[str, list[float]], keys: list[tuple[str, float, float]]) 
 
 
 def main() -> None:
-    from deploy.local import services
+    from loadtest.ground import measured_services
 
-    folder = Path(tempfile.mkdtemp(prefix="bench-auth-"))
-    folder.chmod(0o755)
-    postgres, redis = services.start_postgres(folder / "postgres", is_durable=False), None
-    try:
-        postgres.execute("CREATE ROLE psephos_owner LOGIN", "CREATE ROLE psephos_app LOGIN", "CREATE DATABASE psephos")
-        redis = services.start_redis(folder / "redis")
-        os.environ |= {
-            "DJANGO_SETTINGS_MODULE": "config.settings.local",
-            "DATABASE_URL": postgres.url("psephos"),
-            "REDIS_URL": redis.url,
-            # The limiter is there, and counts nothing against us.
-            "RATE_LIMIT_BYPASS_CIDRS": "127.0.0.1/32",
-            "LOG_LEVEL": "ERROR",
-        }
+    with measured_services(RATE_LIMIT_BYPASS_CIDRS="127.0.0.1/32", LOG_LEVEL="ERROR"):
         import django
 
         django.setup()
@@ -208,11 +192,6 @@ def main() -> None:
         settings.ROOT_URLCONF = "loadtest.bench_auth"
         sys.modules["loadtest.bench_auth"] = sys.modules[__name__]
         times, keys = measure_requests(), measure_keys()
-    finally:
-        if redis is not None:
-            redis.stop()
-        postgres.stop()
-        shutil.rmtree(folder, ignore_errors=True)
     REPORT.mkdir(exist_ok=True)
     text = report(times, keys)
     (REPORT / "auth.md").write_text(text)

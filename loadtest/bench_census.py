@@ -7,9 +7,7 @@ costs here. Hashing alone, without the database, is measured in the same run.
 import io
 import os
 import random
-import shutil
 import sys
-import tempfile
 import time
 from pathlib import Path
 from statistics import median, quantiles
@@ -124,31 +122,14 @@ def write_report(found: dict[str, tuple[float, ...]], members: int) -> None:
 
 
 def main() -> None:
-    from deploy.local.services import start_postgres, start_redis
+    from loadtest.ground import measured_services
 
     members = int(sys.argv[1]) if len(sys.argv) > 1 else MEMBERS
-    folder = Path(tempfile.mkdtemp(prefix="psephos-bench-"))
-    folder.chmod(0o755)
-    postgres = start_postgres(folder / "postgres", is_durable=False)
-    redis = start_redis(folder / "redis")
-    try:
-        postgres.execute("CREATE ROLE psephos_owner LOGIN", "CREATE ROLE psephos_app LOGIN", "CREATE DATABASE psephos")
-        os.environ |= {
-            "DJANGO_SETTINGS_MODULE": "config.settings.local",
-            "DATABASE_URL": postgres.url("psephos"),
-            "MIGRATION_DATABASE_URL": postgres.url("psephos"),
-            "REDIS_URL": redis.url,
-            "RATE_LIMIT": "1000000/60",
-            "LOG_LEVEL": "CRITICAL",
-        }
+    with measured_services(RATE_LIMIT="1000000/60", LOG_LEVEL="CRITICAL"):
         import django
 
         django.setup()
         write_report(measure(members), members)
-    finally:
-        redis.stop()
-        postgres.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

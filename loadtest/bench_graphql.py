@@ -5,8 +5,6 @@ answers (nothing has changed since the last request) and built ones (an election
 """
 
 import json
-import os
-import tempfile
 import time
 from io import BytesIO
 from pathlib import Path
@@ -104,27 +102,13 @@ def measure() -> list[tuple[str, float, float]]:
 
 
 def main() -> None:
-    from deploy.local.services import start_postgres, start_redis
+    from loadtest.ground import measured_services
 
-    folder = Path(tempfile.mkdtemp(prefix="psephos-bench-"))
-    folder.chmod(0o755)
-    postgres, redis = start_postgres(folder / "postgres", is_durable=False), start_redis(folder / "redis")
-    try:
-        postgres.execute("CREATE ROLE psephos_owner LOGIN", "CREATE ROLE psephos_app LOGIN", "CREATE DATABASE psephos")
-        os.environ |= {
-            "DJANGO_SETTINGS_MODULE": "config.settings.local",
-            "DATABASE_URL": postgres.url("psephos"),
-            "MIGRATION_DATABASE_URL": postgres.url("psephos"),
-            "REDIS_URL": redis.url,
-            "RATE_LIMIT": "10000000/60",
-        }
+    with measured_services(RATE_LIMIT="10000000/60"):
         rows = measure()
         from django.db import connections
 
         connections["default"].close_pool()
-    finally:
-        redis.stop()
-        postgres.stop()
     write_report(rows)
 
 

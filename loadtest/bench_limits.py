@@ -9,7 +9,6 @@ import os
 import random
 import subprocess
 import sys
-import tempfile
 import time
 import types
 from concurrent.futures import ThreadPoolExecutor
@@ -159,21 +158,9 @@ def make_key() -> str:
 
 
 def main() -> None:
-    from deploy.local.services import start_postgres, start_redis
+    from loadtest.ground import measured_services
 
-    folder = Path(tempfile.mkdtemp(prefix="psephos-bench-"))
-    folder.chmod(0o755)
-    postgres = start_postgres(folder / "postgres", is_durable=False)
-    redis = start_redis(folder / "redis")
-    try:
-        postgres.execute("CREATE ROLE psephos_owner LOGIN", "CREATE ROLE psephos_app LOGIN", "CREATE DATABASE psephos")
-        os.environ |= {
-            "DJANGO_SETTINGS_MODULE": "config.settings.local",
-            "DATABASE_URL": postgres.url("psephos"),
-            "MIGRATION_DATABASE_URL": postgres.url("psephos"),
-            "REDIS_URL": redis.url,
-            "LOG_LEVEL": "ERROR",
-        }
+    with measured_services(LOG_LEVEL="ERROR") as redis_url:
         key = make_key()
         rows, costs = [], []
         for who, authorization in (("address", ""), ("key", f"Api-Key {key}")):
@@ -191,12 +178,9 @@ def main() -> None:
             seconds = time.monotonic() - started
             allowed, refused = (int(sum(column)) for column in zip(*found, strict=True))
             flood.append(f"| {processes} | {allowed + refused} | {allowed} | {refused} | {seconds:.1f} |")
-            redis_flush(redis.url)
+            redis_flush(redis_url)
             # Past a minute the first tokens come back.
             assert allowed == 60 or seconds > 60, f"{allowed} of {FLOOD} were let through"
-    finally:
-        redis.stop()
-        postgres.stop()
     write_report(rows, flood, costs)
 
 

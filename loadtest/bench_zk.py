@@ -9,8 +9,6 @@ import json
 import logging
 import os
 import resource
-import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -239,22 +237,9 @@ def write_report(rows: list[dict], memory: dict[str, float], http: dict[str, tup
 
 
 def main() -> None:
-    from deploy.local.services import start_postgres, start_redis
+    from loadtest.ground import measured_services
 
-    folder = Path(tempfile.mkdtemp(prefix="psephos-bench-"))
-    folder.chmod(0o755)
-    postgres = start_postgres(folder / "postgres", is_durable=False)
-    redis = start_redis(folder / "redis")
-    try:
-        postgres.execute("CREATE ROLE psephos_owner LOGIN", "CREATE ROLE psephos_app LOGIN", "CREATE DATABASE psephos")
-        os.environ |= {
-            "DJANGO_SETTINGS_MODULE": "config.settings.local",
-            "DATABASE_URL": postgres.url("psephos"),
-            "MIGRATION_DATABASE_URL": postgres.url("psephos"),
-            "REDIS_URL": redis.url,
-            "RATE_LIMIT": "1000000/60",
-            "LOG_LEVEL": "CRITICAL",
-        }
+    with measured_services(RATE_LIMIT="1000000/60", LOG_LEVEL="CRITICAL"):
         import django
 
         django.setup()
@@ -262,10 +247,6 @@ def main() -> None:
         http = measure_http()
         rows, memory = measure_provers()
         write_report(rows, memory, http)
-    finally:
-        redis.stop()
-        postgres.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

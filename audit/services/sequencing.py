@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -177,21 +177,10 @@ class Sequencer:
         last_hash, tiles = log.last_hash, []
         with connection.cursor() as cursor:
             with cursor.copy("COPY audit_leaf (seq, entry_id, body, entry_hash) FROM STDIN") as copy:
-                for id_, created_at, action, actor, target, data, request_id, transaction in rows:
-                    body = entry_bytes(
-                        seq=tree.size,
-                        previous=last_hash,
-                        id=id_,
-                        created_at=created_at,
-                        action=action,
-                        actor=actor,
-                        target=target,
-                        data=data,
-                        request_id=request_id,
-                        transaction=transaction,
-                    )
+                for row in rows:
+                    body = body_of(row, seq=tree.size, previous=last_hash)
                     last_hash = entry_hash(body)
-                    copy.write_row((tree.size, id_, body.decode(), last_hash))
+                    copy.write_row((tree.size, row[0], body.decode(), last_hash))
                     tiles += tree.append(leaf_hash(last_hash))
             if tiles:
                 cursor.executemany("INSERT INTO audit_tile (level, index, hashes, root) VALUES (%s, %s, %s, %s)", tiles)
@@ -215,6 +204,23 @@ class Sequencer:
             " VALUES (%s, %s, 'audit.heartbeat', 'system:sequencer', '', '{}', '')",
             [entry_id(), datetime.now(UTC)],
         )
+
+
+def body_of(row: Sequence[Any], *, seq: int, previous: bytes) -> bytes:
+    """Return the canonical bytes of an entry whose columns were read in the order of NEW_ENTRIES."""
+    id_, created_at, action, actor, target, data, request_id, transaction = row
+    return entry_bytes(
+        seq=seq,
+        previous=previous,
+        id=id_,
+        created_at=created_at,
+        action=action,
+        actor=actor,
+        target=target,
+        data=data,
+        request_id=request_id,
+        transaction=transaction,
+    )
 
 
 def load_log(connection: psycopg.Connection) -> Log:
@@ -255,22 +261,11 @@ def check_unsigned(connection: psycopg.Connection, log: Log) -> None:
     if start:
         [previous] = _fetch_one(connection, "SELECT entry_hash FROM audit_leaf WHERE seq = %s", [start - 1])
     while rows := connection.execute(UNSIGNED, [start, start + BATCH_ENTRIES]).fetchall():
-        for seq, body, hashed, id_, created_at, action, actor, target, data, request_id, transaction in rows:
-            expected = entry_bytes(
-                seq=seq,
-                previous=previous,
-                id=id_,
-                created_at=created_at,
-                action=action,
-                actor=actor,
-                target=target,
-                data=data,
-                request_id=request_id,
-                transaction=transaction,
-            )
+        for seq, body, hashed, *row in rows:
+            expected = body_of(row, seq=seq, previous=previous)
             previous = entry_hash(expected)
             if body.encode() != expected or hashed != previous:
-                raise SequencerHalted(f"the leaf {seq}, which nobody signed yet, is not that of its entry {id_}")
+                raise SequencerHalted(f"the leaf {seq}, which nobody signed yet, is not that of its entry {row[0]}")
         start += len(rows)
 
 

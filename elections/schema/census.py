@@ -14,7 +14,7 @@ from elections.census_serializers import (
     ProofParametersSerializer,
     RegistrationSerializer,
 )
-from elections.schema.types import ELECTION_ID, IDEMPOTENCY_KEY, StartedJob, started
+from elections.schema.types import ELECTION_ID, ChainRequest
 from elections.services.census import close_registration, read_census, register_voter
 from zk.services import MerkleProof as MembersProof
 from zk.services import Signature
@@ -130,19 +130,10 @@ class RegisterVoter(graphene.Mutation):
         return {"index": member.index, "commitment": int(member.commitment), "size": member.census.size}
 
 
-class CloseCensus(graphene.Mutation):
+class CloseCensus(ChainRequest):
     """End registration now and set the census root on chain; otherwise it ends some blocks before the start."""
 
-    class Arguments:
-        id = ELECTION_ID
-        idempotency_key = IDEMPOTENCY_KEY
-
-    job = graphene.Field(StartedJob, required=True, description="The job that sends the transaction.")
-
-    @staticmethod
-    def mutate(root: Any, info: Any, id: str, idempotency_key: str | None = None) -> dict[str, Any]:  # noqa: A002
-        job = close_registration(public_id=id, owner=info.context.user, idempotency_key=idempotency_key or "")
-        return {"job": started(job)}
+    ask = staticmethod(close_registration)
 
 
 class Mutation(graphene.ObjectType):

@@ -8,7 +8,7 @@ from rest_framework.exceptions import ValidationError
 from accounts.permissions import IsAdmin, IsSignedIn
 from audit.scalars import BigInt
 from elections import services
-from elections.schema.types import ELECTION_ID, IDEMPOTENCY_KEY, StartedJob, started
+from elections.schema.types import IDEMPOTENCY_KEY, ChainRequest, StartedJob, started
 from elections.serializers import HexField, MetadataSerializer, NewElectionSerializer
 
 PERMISSIONS = {
@@ -64,36 +64,16 @@ class CreateElection(graphene.Mutation):
         return {"job": started(job), "metadata_hash": metadata_hash}
 
 
-class CancelElection(graphene.Mutation):
+class CancelElection(ChainRequest):
     """Ask the chain to cancel an election."""
 
-    class Arguments:
-        id = ELECTION_ID
-        idempotency_key = IDEMPOTENCY_KEY
-
-    job = graphene.Field(StartedJob, required=True, description="The job that sends the transaction.")
-
-    @staticmethod
-    def mutate(root: Any, info: Any, id: str, idempotency_key: str | None = None) -> dict[str, Any]:  # noqa: A002
-        job = services.request_cancellation(
-            owner=info.context.user, public_id=id, idempotency_key=idempotency_key or ""
-        )
-        return {"job": started(job)}
+    ask = staticmethod(services.request_cancellation)
 
 
-class FinaliseElection(graphene.Mutation):
+class FinaliseElection(ChainRequest):
     """Ask the chain to publish the tally of an election that has ended."""
 
-    class Arguments:
-        id = ELECTION_ID
-        idempotency_key = IDEMPOTENCY_KEY
-
-    job = graphene.Field(StartedJob, required=True, description="The job that sends the transaction.")
-
-    @staticmethod
-    def mutate(root: Any, info: Any, id: str, idempotency_key: str | None = None) -> dict[str, Any]:  # noqa: A002
-        job = services.request_tally(owner=info.context.user, public_id=id, idempotency_key=idempotency_key or "")
-        return {"job": started(job)}
+    ask = staticmethod(services.request_tally)
 
 
 class BringElectionMetadata(graphene.Mutation):

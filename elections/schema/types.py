@@ -1,5 +1,6 @@
 """Types of elections, as REST shows them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import graphene
@@ -164,9 +165,6 @@ class Turnout(graphene.ObjectType):
     is_final = graphene.Boolean(required=True, description="Voting has closed.")
 
 
-ELECTION_ID = graphene.ID(required=True, description="The election's id, such as 31337-5fbdb231-1.")
-
-
 class StartedJob(graphene.ObjectType):
     """A job that was started; the `job` query tells how it goes."""
 
@@ -180,3 +178,21 @@ def started(job: Any) -> dict[str, Any]:
 
 ELECTION_ID = graphene.ID(required=True, description="The election's id, such as 31337-5fbdb231-1.")
 IDEMPOTENCY_KEY = graphene.String(description="A repeated key gives back the first job.")
+
+
+class ChainRequest(graphene.Mutation):
+    """A mutation that asks the chain something about an election; `ask` is the service that starts the job."""
+
+    class Meta:
+        abstract = True
+
+    class Arguments:
+        id = ELECTION_ID
+        idempotency_key = IDEMPOTENCY_KEY
+
+    job = graphene.Field(StartedJob, required=True, description="The job that sends the transaction.")
+    ask: Callable[..., Any]
+
+    @classmethod
+    def mutate(cls, root: Any, info: Any, id: str, idempotency_key: str | None = None) -> dict[str, Any]:  # noqa: A002
+        return {"job": started(cls.ask(public_id=id, owner=info.context.user, idempotency_key=idempotency_key or ""))}
