@@ -119,14 +119,14 @@ class TransactionFailed(Exception):
 
 
 class TransactionReverted(APIException):
-    """The contract refuses the transaction, for good."""
+    """The contract refuses the transaction, for good; `error_name` is its custom error's, where the ABI knows it."""
 
     status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
     default_code = "transaction_reverted"
     default_detail = "The contract refused the transaction."
 
-    def __init__(self, detail: str | None = None, *, error_name: str = "") -> None:
-        super().__init__(detail)
+    def __init__(self, error_name: str = "") -> None:
+        super().__init__(f"The contract refused: {error_name}." if error_name else None)
         self.extra = {"contract_error": error_name} if error_name else {}
 
 

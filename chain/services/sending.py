@@ -6,7 +6,6 @@ that are about the same transaction at once take the row's lock to change it, an
 """
 
 import logging
-import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -115,7 +114,7 @@ def send(
     if row is None:
         row = prepare(nodes=nodes, account=account, key=key, kind=kind, to=to, data=data, abi=abi)
     if row.state == State.REVERTED:
-        raise reverted(row.error)
+        raise TransactionReverted(row.error)
     return await_mined(nodes=nodes, account=account, row=row, abi=abi, on_sent=on_sent)
 
 
@@ -127,7 +126,7 @@ def prepare(
     try:
         gas = int(int(nodes.call("eth_estimateGas", call), 16) * GAS_MARGIN) + 10_000
     except Reverted as error:
-        raise refusal(error, abi) from error
+        raise TransactionReverted(name_of(error, abi)) from error
     except CallRefused as error:
         if any(words in str(error).lower() for words in NO_FUNDS):
             raise SenderOutOfFunds from error
@@ -362,35 +361,24 @@ def settle(*, nodes: Nodes, row: Transaction, receipt: dict[str, Any], abi: list
     if moved:
         metrics.transactions.labels(row.kind, "mined" if is_good else "reverted").inc()
     if not is_good:
-        raise reverted(error)
+        raise TransactionReverted(error)
     return {"tx_hash": receipt["transactionHash"], "block_number": block_number, "logs": receipt["logs"]}
 
 
 def reason_of(*, nodes: Nodes, row: Transaction, block_number: int, abi: list[dict[str, Any]]) -> str:
-    """Ask the contract again why it refused, on the state of the block."""
+    """Ask the contract again, on the block's state, by which custom error it refused; empty where none is known."""
     try:
         nodes.call("eth_call", {"from": row.sender, "to": row.to, "data": row.data}, hex(block_number))
     except Reverted as error:
-        return str(refusal(error, abi).detail)
+        return name_of(error, abi)
     except (NodeError, BlockNotFound):
-        return "reverted"
-    return "reverted"
+        return ""
+    return ""
 
 
-def refusal(error: Reverted, abi: list[dict[str, Any]]) -> TransactionReverted:
-    """Name the custom error with which a contract refused."""
-    data = error.data.get("data") if isinstance(error.data, dict) else error.data
-    name = error_name(abi, data)
-    return TransactionReverted(f"The contract refused: {name or 'reverted'}.", error_name=name)
-
-
-REFUSED = re.compile(r"The contract refused: (?!reverted)(\w+)\.")
-
-
-def reverted(error: str) -> TransactionReverted:
-    """Make a mined transaction's refusal of what is kept of it."""
-    named = REFUSED.fullmatch(error)
-    return TransactionReverted(error, error_name=named[1] if named else "")
+def name_of(error: Reverted, abi: list[dict[str, Any]]) -> str:
+    """Name the custom error with which a contract refused; empty where the ABI does not know it."""
+    return error_name(abi, error.data.get("data") if isinstance(error.data, dict) else error.data)
 
 
 def watch_transactions(*, nodes: Nodes) -> int:
