@@ -1,5 +1,6 @@
 """A whole stack as `make run` starts it, in a folder and on ports of its own."""
 
+import contextlib
 import os
 import re
 import signal
@@ -105,6 +106,15 @@ class LocalRun:
                     found.append(process)
             except (psutil.Error, OSError):
                 continue
+        return found
+
+    def running(self, *words: str) -> list[psutil.Process]:
+        """Return those of this run's processes whose command holds all words; any may end while we look."""
+        found = []
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if all(word in " ".join(process.cmdline()) for word in words):
+                    found.append(process)
         return found
 
     def elections(self) -> list[dict]:

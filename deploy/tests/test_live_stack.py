@@ -179,7 +179,7 @@ def goes_on(stack):
 
 
 def process_of(stack, *words):
-    [found] = [one for one in stack.processes() if all(word in " ".join(one.cmdline()) for word in words)]
+    [found] = stack.running(*words)
     return found
 
 
@@ -267,12 +267,9 @@ def test_a_second_start_keeps_the_data(stack):
 
 
 def test_a_part_that_dies_is_started_again(stack):
-    [indexer] = [process for process in stack.processes() if "index_chain" in " ".join(process.cmdline())]
-    indexer.kill()
+    process_of(stack, "index_chain").kill()
     wait_for(lambda: "indexer ended with status" in stack.said(), what="the supervisor to notice")
-    wait_for(
-        lambda: any("index_chain" in " ".join(process.cmdline()) for process in stack.processes()), what="a new indexer"
-    )
+    wait_for(lambda: stack.running("index_chain"), what="a new indexer")
 
 
 def test_a_killed_start_recovers(stack):
