@@ -63,6 +63,20 @@ def test_each_column_of_an_entry(log, column, value, said):
     assert found.startswith(f"entry 7: {said}"), found
 
 
+@pytest.mark.parametrize("column", ["action", "actor", "target", "request_id"])
+@pytest.mark.parametrize("kept", ["a\nb", "a\\b", 'a"b', "a\u2028\x7fb"])
+def test_a_row_cannot_pass_for_another_by_spelling_its_escapes(column, kept):
+    write(1)
+    entry = Entry.objects.create(**{"action": "tests.written", "actor": "system", column: kept})
+    sequence_all()
+    assert findings() == []
+    spelt = json.dumps(kept, ensure_ascii=False)[1:-1]
+    if spelt != kept:
+        tamper(f"UPDATE audit_entry SET {column} = $${spelt}$$ WHERE id = '{entry.pk}'")
+        [found] = findings()
+        assert found.startswith(f"entry 1: {column}: is {json.dumps(spelt)}, was logged as {json.dumps(kept)}")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("column", "value", "said"),
@@ -84,6 +98,39 @@ def test_each_column_of_a_leaf(log, column, value, said):
     tamper(f"UPDATE audit_leaf SET {column} = {value} WHERE seq = 7")
     found = findings()
     assert found[: len(said)] == said
+
+
+def test_a_leaf_at_a_number_far_away_is_found_without_looking_for_those_between(log):
+    tamper("UPDATE audit_leaf SET seq = 9223372036854775807 WHERE seq = 299")
+    found = findings()
+    assert found[:2] == [
+        "entries 299 to 9223372036854775806: missing from the chain",
+        "leaf 9223372036854775807: behind a hole that is wider than the log: not looked at",
+    ]
+    assert found[2].startswith("entry 299: missing: the log's tail was cut")
+
+
+def test_true_does_not_pass_for_1(log):
+    tamper("UPDATE audit_entry SET data = '{\"n\": true}' WHERE id = (SELECT entry_id FROM audit_leaf WHERE seq = 1)")
+    assert findings() == ['entry 1: data: is {"n":true}, was logged as {"n":1}']
+
+
+@pytest.mark.parametrize("moment", ["infinity", "-infinity", "20000-01-01"])
+def test_a_moment_that_no_clock_shows(log, moment):
+    try:
+        tamper(
+            "ALTER TABLE audit_entry DROP CONSTRAINT audit_entry_created_at_range",
+            f"UPDATE audit_entry SET created_at = '{moment}'"
+            " WHERE id = (SELECT entry_id FROM audit_leaf WHERE seq = 7)",
+        )
+        [found] = findings()
+        assert found.startswith("entry 7: created_at: is ")
+    finally:
+        tamper(
+            "UPDATE audit_entry SET created_at = now() WHERE created_at > '9000-01-01' OR created_at < '1970-01-01'",
+            "ALTER TABLE audit_entry ADD CONSTRAINT audit_entry_created_at_range"
+            " CHECK (created_at >= '1970-01-01 00:00:00+00' AND created_at < '9999-01-01 00:00:00+00')",
+        )
 
 
 def test_a_changed_row_with_changed_bytes_and_hash_breaks_the_link_and_the_tile(log):

@@ -4,14 +4,26 @@ import psycopg
 
 from audit.merkle import EMPTY_ROOT
 from audit.note import VerifierKey
-from audit.verification.database.chunks import run_chunks
+from audit.verification.database.chunks import CHUNK_ENTRIES, run_chunks
 from audit.verification.database.claims import Claim, check_claims, read_checkpoints
 from audit.verification.database.rows import differing_fields
-from audit.verification.database.tree import Joined, check_upper_tiles
+from audit.verification.database.tree import Joined, check_upper_tiles, missing
 from audit.verification.report import Progress, Report, no_progress
 
 __all__ = ["Claim", "differing_fields", "verify_database"]
 
+
+# No row of audit_leaf takes less: its header, a number, an id and two empty values.
+LEAF_BYTES = 56
+WIDEST_HOLE = """
+SELECT seq, next
+FROM (
+    SELECT -1 AS seq, min(seq) AS next FROM audit_leaf WHERE seq >= 0
+    UNION ALL
+    SELECT seq, lead(seq) OVER (ORDER BY seq) FROM audit_leaf WHERE seq >= 0 AND seq < %s
+) AS pair
+WHERE next IS NOT NULL ORDER BY next::numeric - seq DESC LIMIT 1
+"""
 
 # How long an entry may wait for the sequencer before it is worth a word.
 UNSEQUENCED_GRACE = "10 minutes"
@@ -28,7 +40,7 @@ def verify_database(
 ) -> None:
     """Check the tables, and that the tree had each claimed root at its size; add what is wrong to the report."""
     with psycopg.connect(conninfo, autocommit=True) as connection:
-        size: int = connection.execute("SELECT coalesce(max(seq) + 1, 0) FROM audit_leaf").fetchone()[0]  # type: ignore[index]
+        size = read_size(connection, report)
         claims = [*claims, *read_checkpoints(connection, keys=keys, report=report)]
         sizes = sorted(
             {claim.tree_size for claim in claims if 0 < claim.tree_size <= size} | ({size} if size else set())
@@ -37,10 +49,10 @@ def verify_database(
         joined = Joined(roots)
         done = 0
         for chunk in run_chunks(conninfo, size=size, sizes=sizes, processes=processes):
-            report.extend(chunk.findings)
             report.extend(joined.join(chunk))
             done = chunk.end
             progress("entries", done, size)
+        report.extend(joined.close_hole())
         stray = connection.execute("SELECT seq, entry_id FROM audit_leaf WHERE seq < 0 ORDER BY seq")
         for seq, entry in stray:
             report.add("entries", f"leaf {seq}", f"hides the entry {entry}: the log's numbers begin at 0")
@@ -56,3 +68,21 @@ def verify_database(
             report.add_unchecked("entries", "entries without a number", message)
     report.tree_size = size
     report.counts |= {"entries": size}
+
+
+def read_size(connection: psycopg.Connection, report: Report) -> int:
+    """Return how many entries the log has, up to a hole that is wider than the log.
+
+    A leaf at a number of somebody's choice (10^18) would have the verification look for all those before it.
+    """
+    last, table_bytes = connection.execute(
+        "SELECT coalesce(max(seq), -1), pg_relation_size('audit_leaf') FROM audit_leaf"
+    ).fetchone()  # type: ignore[misc]
+    size = last + 1
+    while size > table_bytes // LEAF_BYTES + CHUNK_ENTRIES:
+        last, behind = connection.execute(WIDEST_HOLE, [size]).fetchone()  # type: ignore[misc]
+        place = f"leaf {behind}" if behind == size - 1 else f"leaves {behind} to {size - 1}"
+        report.extend([missing(last + 1, behind - 1)])
+        report.add("entries", place, "behind a hole that is wider than the log: not looked at")
+        size = last + 1
+    return size

@@ -6,7 +6,7 @@ time. The usual row costs string formatting and two hashes; only a row that diff
 
 import gc
 import hashlib
-import multiprocessing
+import multiprocessing.util
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -17,23 +17,27 @@ import psycopg
 
 from audit.merkle import TILE_WIDTH, perfect_root
 from audit.verification.database.rows import (
-    LEAVES,
-    canonical_time_of,
     check_closely,
+    connect,
+    minute_of,
     previous_of,
     read_entries,
-    read_rows,
+    read_leaves,
 )
 from audit.verification.report import Finding, in_ranges
 
-CHUNK_TILES = 64
+CHUNK_TILES = 16
 CHUNK_ENTRIES = CHUNK_TILES * TILE_WIDTH
 # Fewer entries than that are checked in this process: others would take longer to start.
 PARALLEL_FROM = 4 * CHUNK_ENTRIES
 EXPECTED = (
     b'{"action":"%b","actor":"%b","data":%b,"id":"%b","previous":"%b","request_id":"%b",'
-    b'"seq":%b,"target":"%b","time":"%b","transaction":%b,"v":1}'
+    b'"seq":%d,"target":"%b","time":"%b%b%06dZ","transaction":%d,"v":1}'
 )
+EMPTY_OBJECT = b"\x01{}"  # in jsonb's binary format
+MINUTE = 60_000_000
+SECONDS = [b"%02d." % second for second in range(60)]
+QUOTE, BACKSLASH = b'"\\'
 
 _sha256 = hashlib.sha256
 
@@ -44,9 +48,11 @@ class Chunk:
 
     start: int
     end: int
+    # First and last number of each run of missing entries.
+    missing: list[tuple[int, int]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
-    first_previous: str | None = None
-    last_hash: str | None = None
+    first_previous: bytes | None = None
+    last_hash: bytes | None = None
     # Roots of the full tiles; None from where entries are missing on.
     tile_roots: list[bytes | None] = field(default_factory=list)
     # For each checkpointed size in here: the peaks over what it takes of its last tile.
@@ -56,87 +62,94 @@ class Chunk:
 def run_chunks(conninfo: str, *, size: int, sizes: list[int], processes: int | None) -> Iterator[Chunk]:
     """Check all chunks, in order, in this process or in several."""
     spans = [(start, min(start + CHUNK_ENTRIES, size)) for start in range(0, size, CHUNK_ENTRIES)]
-    jobs = [(conninfo, start, end, [at for at in sizes if start < at <= end]) for start, end in spans]
+    jobs = [(start, end, [at for at in sizes if start < at <= end]) for start, end in spans]
     workers = processes or (os.cpu_count() or 1)
-    if size < PARALLEL_FROM or workers == 1:
-        for job in jobs:
-            yield check_chunk(*job)
-        return
-    # Spawned: a fork of a process that holds connections and threads is not safe.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=gc.disable)
-    # The collector would walk a chunk's rows again and again, and they hold no cycles.
-    is_collecting = gc.isenabled()
+    with connect(conninfo) as connection:
+        if size < PARALLEL_FROM or workers == 1:
+            for job in jobs:
+                yield check_chunk(connection, *job)
+            return
+        # Spawned: a fork of a process that holds connections and threads is not safe.
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker, initargs=(conninfo,))
+        # The collector would walk a chunk's rows again and again, and they hold no cycles.
+        is_collecting = gc.isenabled()
+        gc.disable()
+        try:
+            futures = [pool.submit(check_in_worker, *job) for job in jobs]
+            for job, future in zip(jobs, futures, strict=True):
+                # While the others start, and where they lag behind, this process checks too.
+                yield check_chunk(connection, *job) if future.cancel() else future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+            if is_collecting:
+                gc.enable()
+
+
+_worker_connection: psycopg.Connection
+
+
+def start_worker(conninfo: str) -> None:
+    """Open the connection that a process keeps for its chunks."""
+    global _worker_connection
     gc.disable()
-    try:
-        futures = [pool.submit(check_chunk, *job) for job in jobs]
-        for job, future in zip(jobs, futures, strict=True):
-            # While the others start, and where they lag behind, this process checks too.
-            yield check_chunk(*job) if future.cancel() else future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-        if is_collecting:
-            gc.enable()
+    _worker_connection = connect(conninfo)
+    multiprocessing.util.Finalize(None, _worker_connection.close, exitpriority=1)
 
 
-def check_chunk(conninfo: str, start: int, end: int, sizes: list[int]) -> Chunk:
+def check_in_worker(start: int, end: int, sizes: list[int]) -> Chunk:
+    return check_chunk(_worker_connection, start, end, sizes)
+
+
+def check_chunk(connection: psycopg.Connection, start: int, end: int, sizes: list[int]) -> Chunk:
     """Check the entries of [start, end); `sizes` are the checkpointed sizes in (start, end]."""
-    with psycopg.connect(conninfo, autocommit=True) as connection:
-        connection.execute("SET timezone = 'UTC'")
-        connection.execute("SET max_parallel_workers_per_gather = 0")
-        return _check_chunk(connection, start, end, sizes)
-
-
-def _check_chunk(connection: psycopg.Connection, start: int, end: int, sizes: list[int]) -> Chunk:
     chunk = Chunk(start, end)
-    leaves = read_rows(connection, LEAVES, [start, end])
+    leaves = read_leaves(connection, start, end)
     entries = read_entries(connection, [leaf[1] for leaf in leaves])
     loads, dumps, sort_keys = orjson.loads, orjson.dumps, orjson.OPT_SORT_KEYS
     found: list[tuple[int, str]] = []
     hashes: list[bytes] = []
-    previous, expected_seq, missing_from = b"", start, None
+    previous: bytes | None = None
+    expected_seq, missing_from = start, None
 
-    for seq, id_, hash_hex, body in leaves:
-        number = int(seq)
-        if number != expected_seq:
-            chunk.findings.append(missing(expected_seq, number - 1))
+    for seq, id_, stored, body in leaves:
+        if seq != expected_seq:
+            chunk.missing.append((expected_seq, seq - 1))
             missing_from = len(hashes) if missing_from is None else missing_from
-            previous = b""
-            expected_seq = number
+            previous = None
+            expected_seq = seq
         expected_seq += 1
         row = entries.get(id_)
-        if row is not None and previous:
-            _, created_at, action, actor, target, data, request_id, transaction = row
-            if data != b"{}":
-                try:
-                    data = dumps(loads(data), option=sort_keys)
-                except (ValueError, TypeError):  # logged as its digest
-                    data = b""
+        if row is not None and previous is not None:
+            _, id_text, created_at, action, actor, target, data, request_id, transaction = row
+            minutes, in_minute = divmod(created_at, MINUTE)
+            second, micros = divmod(in_minute, 1_000_000)
+            try:
+                minute = minute_of(minutes)
+                data = b"{}" if data == EMPTY_OBJECT else dumps(loads(data[1:]), option=sort_keys)
+            except (ValueError, TypeError, OverflowError):
+                minute = data = b""  # logged as its digest, or not a moment: looked at closely
             expected = EXPECTED % (
-                action, actor, data, id_, previous, request_id, seq, target, canonical_time_of(created_at), transaction,
+                action, actor, data, id_text, previous.hex().encode(), request_id, seq, target,
+                minute, SECONDS[second], micros, transaction,
             )  # fmt: skip
+            names = action + actor + target + request_id
             digest = _sha256(body).digest()
-            if (
-                expected == body
-                and digest.hex().encode() == hash_hex
-                and b'"' not in action
-                and b'"' not in actor
-                and b'"' not in target
-                and b'"' not in request_id
-            ):
+            # What JSON would escape could make two rows of the same bytes.
+            if expected == body and digest == stored and QUOTE not in names and BACKSLASH not in names:
                 hashes.append(_sha256(b"\0" + digest).digest())
-                previous = hash_hex
+                previous = digest
                 continue
-        digest, problems = check_closely(seq=number, id_=id_, hash_hex=hash_hex, body=body, row=row, previous=previous)
-        if chunk.first_previous is None and number == start:
+        digest, problems = check_closely(seq=seq, stored=stored, body=body, row=row, previous=previous)
+        if chunk.first_previous is None and seq == start:
             chunk.first_previous = previous_of(body)
-        found += [(number, problem) for problem in problems]
+        found += [(seq, problem) for problem in problems]
         hashes.append(_sha256(b"\0" + digest).digest())
-        previous = digest.hex().encode()
+        previous = digest
     if expected_seq < end:
-        chunk.findings.append(missing(expected_seq, end - 1))
+        chunk.missing.append((expected_seq, end - 1))
         missing_from = len(hashes) if missing_from is None else missing_from
-    chunk.last_hash = previous.decode() if expected_seq == end else None
+    chunk.last_hash = previous if expected_seq == end else None
     chunk.findings += in_ranges("entries", "entries", found)
     whole = (len(hashes) if missing_from is None else missing_from) // TILE_WIDTH
     chunk.findings += check_tiles(connection, chunk, hashes[: whole * TILE_WIDTH])
@@ -146,11 +159,6 @@ def _check_chunk(connection: psycopg.Connection, start: int, end: int, sizes: li
         is_known = missing_from is None or size - start <= missing_from
         chunk.peaks[size] = peaks_over(rest) if is_known else None
     return chunk
-
-
-def missing(first: int, last: int) -> Finding:
-    place = f"entry {first}" if first == last else f"entries {first} to {last}"
-    return Finding("entries", place, "missing from the chain")
 
 
 def peaks_over(hashes: list[bytes]) -> list[bytes]:

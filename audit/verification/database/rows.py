@@ -1,82 +1,90 @@
 """Reads entries and their leaves as bytes, and says of one that differs in which fields."""
 
 import hashlib
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 import orjson
 import psycopg
+from psycopg.types.numeric import Int8BinaryLoader
 from psycopg.types.string import ByteaBinaryLoader
 
-from audit.canonical import canonical_json, entry_bytes, load_data
+from audit.canonical import canonical_data, canonical_json, canonical_time, entry_bytes, load_data
 
-LEAVES = """
-SELECT seq::text, entry_id::text, encode(entry_hash, 'hex'), body
-FROM audit_leaf AS leaf WHERE leaf.seq >= %s AND leaf.seq < %s ORDER BY leaf.seq
-"""
-ENTRIES_IN_SPAN = """
-SELECT id::text, created_at::text, action, actor, target, data::text, request_id, transaction::text
-FROM audit_entry WHERE id >= %s::uuid AND id <= %s::uuid
-"""
-ENTRIES_LISTED = """
-SELECT id::text, created_at::text, action, actor, target, data::text, request_id, transaction::text
-FROM audit_entry WHERE id = ANY(%s::uuid[])
-"""
-Row = tuple[bytes, ...]
+LEAVES = "SELECT seq, entry_id, entry_hash, body FROM audit_leaf WHERE seq >= %s AND seq < %s ORDER BY seq"
+ENTRIES = "SELECT id, id::text, created_at, action, actor, target, data, request_id, transaction FROM audit_entry"
+ENTRIES_IN_SPAN = f"{ENTRIES} WHERE id >= %b AND id <= %b"
+ENTRIES_LISTED = f"{ENTRIES} WHERE id = ANY(%b)"
+# seq, the entry's id as 16 bytes, entry_hash, body
+LeafRow = tuple[int, bytes, bytes, bytes]
+# id as 16 bytes and as text, microseconds since 2000, action, actor, target, jsonb's format, request_id, transaction
+EntryRow = tuple[bytes, bytes, int, bytes, bytes, bytes, bytes, bytes, int]
+JSONB_VERSION = b"\x01"  # what jsonb's binary format begins with; its text follows
+_POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _sha256 = hashlib.sha256
 
 
-def canonical_time_of(text: bytes) -> bytes:
-    """Turn PostgreSQL's `2026-01-02 03:04:05.6+00` into the canonical `2026-01-02T03:04:05.600000Z`."""
-    if len(text) == 29:
-        return text[:10] + b"T" + text[11:26] + b"Z"
-    moment, _, fraction = text.removesuffix(b"+00").partition(b".")
-    return moment.replace(b" ", b"T") + b"." + fraction.ljust(6, b"0") + b"Z"
+def connect(conninfo: str) -> psycopg.Connection:
+    """Connect so that rows come in PostgreSQL's binary format and as plain bytes and integers.
+
+    No value is turned into text by the server and parsed here, and no loop of ours runs for a row.
+    """
+    connection = psycopg.connect(conninfo, autocommit=True)
+    for kind in ("text", "varchar", "uuid", "jsonb"):
+        connection.adapters.register_loader(kind, ByteaBinaryLoader)
+    connection.adapters.register_loader("timestamptz", Int8BinaryLoader)
+    connection.execute("SET max_parallel_workers_per_gather = 0")
+    return connection
 
 
-def read_rows(connection: psycopg.Connection, query: str, parameters: list[Any]) -> list[Row]:
-    """Read rows of texts as their bytes, in one result: no decoding, no conversion, no loop of ours for a row."""
+def read_leaves(connection: psycopg.Connection, start: int, end: int) -> list[LeafRow]:
     with connection.cursor(binary=True) as cursor:
-        for kind in ("text", "varchar"):
-            cursor.adapters.register_loader(kind, ByteaBinaryLoader)
-        return cursor.execute(query, parameters).fetchall()
+        return cursor.execute(LEAVES, [start, end]).fetchall()
 
 
-def read_entries(connection: psycopg.Connection, ids: list[bytes]) -> dict[bytes, Row]:
+def read_entries(connection: psycopg.Connection, ids: list[bytes]) -> dict[bytes, EntryRow]:
     """Read the rows of a chunk's entries: most by the span of their ids, stragglers one by one."""
     ordered = sorted(ids)
     # A transaction that ran for long puts an old id among new ones: it must not stretch the span.
     trim = len(ordered) // 50
     # Anything but a UUIDv7 does not sort by time and would stretch it over the whole table.
-    span = [id_ for id_ in ordered[trim : len(ordered) - trim] if id_[14:15] == b"7"]
-    found: dict[bytes, Row] = {}
-    if span:
-        rows = read_rows(connection, ENTRIES_IN_SPAN, [span[0].decode(), span[-1].decode()])
-        found = {row[0]: row for row in rows}
-    if rest := [id_.decode() for id_ in ids if id_ not in found]:
-        found |= {row[0]: row for row in read_rows(connection, ENTRIES_LISTED, [rest])}
+    span = [id_ for id_ in ordered[trim : len(ordered) - trim] if id_[6] >> 4 == 7]
+    found: dict[bytes, EntryRow] = {}
+    with connection.cursor(binary=True) as cursor:
+        if span:
+            cursor.execute(ENTRIES_IN_SPAN, [UUID(bytes=span[0]), UUID(bytes=span[-1])])
+            found = {row[0]: row for row in cursor.fetchall()}
+        if rest := [UUID(bytes=id_) for id_ in ids if id_ not in found]:
+            cursor.execute(ENTRIES_LISTED, [rest])
+            found |= {row[0]: row for row in cursor.fetchall()}
     return found
 
 
-def previous_of(body: bytes) -> str | None:
+@lru_cache(maxsize=4096)
+def minute_of(minutes: int) -> bytes:
+    """Write the minute so many after 2000 as `2026-01-02T03:04:`; raise OverflowError past Python's calendar."""
+    return (_POSTGRES_EPOCH + timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:").encode()
+
+
+def previous_of(body: bytes) -> bytes | None:
+    """Return the hash that an entry's bytes name as the one before it."""
     try:
         content = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        return bytes.fromhex(content["previous"])
+    except (ValueError, TypeError, KeyError):
         return None
-    previous = content.get("previous") if isinstance(content, dict) else None
-    return previous if isinstance(previous, str) else None
 
 
 def check_closely(
-    *, seq: int, id_: bytes, hash_hex: bytes, body: bytes, row: Row | None, previous: bytes
+    *, seq: int, stored: bytes, body: bytes, row: EntryRow | None, previous: bytes | None
 ) -> tuple[bytes, list[str]]:
     """Look at one entry field by field; return the hash that the chain goes on with and what is wrong.
 
-    `previous` is empty where this is not known: at a chunk's start, whose link is checked when chunks are joined.
+    `previous` is None where this is not known: at a chunk's start, whose link is checked when chunks are joined.
     """
     problems: list[str] = []
-    stored = bytes.fromhex(hash_hex.decode())
     in_body = _sha256(body).digest()
     try:
         content = orjson.loads(body)
@@ -84,16 +92,15 @@ def check_closely(
         content = None
     if not isinstance(content, dict):
         return stored, ["its canonical bytes (body) are not JSON"]
-    linked = previous.decode() or str(content.get("previous"))
-    table = _row_fields(row, id_)
+    linked = previous or previous_of(body) or b""
+    fields = None
     in_row = None
-    if table is None:
+    if row is None:
         problems.append("its row in audit_entry is gone")
     else:
-        try:
-            in_row = _sha256(entry_bytes(seq=seq, previous=bytes.fromhex(linked), **table)).digest()
-        except ValueError:
-            in_row = None
+        fields = _fields_of(row)
+        if isinstance(fields["created_at"], datetime):
+            in_row = _sha256(entry_bytes(seq=seq, previous=linked, **fields)).digest()
     if in_body == stored == in_row:
         return stored, problems
     if in_row == stored:
@@ -102,53 +109,53 @@ def check_closely(
         # The bytes are the logged ones: they tell which of the others changed.
         if content.get("seq") != seq:
             problems.append(f"seq: stands at {seq}, was logged as {content.get('seq')}")
-        if content.get("previous") != linked:
+        if content.get("previous") != linked.hex():
             problems.append("previous: does not name the hash of the entry before it")
-        if table is not None:
-            problems += _differing_fields(content, table)
+        if fields is not None:
+            problems += _differing_columns(content, fields)
         if canonical_json(content) != body:
             problems.append("its canonical bytes (body) are not canonical")
-        return stored, problems
+        return stored, problems or ["its canonical bytes (body) are not those of its row"]
     if in_row is not None and in_row == in_body:
         return in_body, ["entry_hash: is not the SHA-256 of its canonical bytes"]
-    fields = ", ".join(name.partition(":")[0] for name in _differing_fields(content, table or {})) if table else ""
+    names = ", ".join(name.partition(":")[0] for name in _differing_columns(content, fields)) if fields else ""
     problems.append(
         "neither its row nor its canonical bytes have its hash (entry_hash)"
-        + (f"; they differ in {fields}" if fields else "")
+        + (f"; they differ in {names}" if names else "")
     )
     return in_body, problems
 
 
-def _row_fields(row: Row | None, id_: bytes) -> dict[str, Any] | None:
-    if row is None:
-        return None
-    _, created_at, action, actor, target, data, request_id, transaction = row
+def _fields_of(row: EntryRow) -> dict[str, Any]:
+    id_, _, created_at, action, actor, target, data, request_id, transaction = row
+    try:
+        moment: datetime | str = _POSTGRES_EPOCH + timedelta(microseconds=created_at)
+    except OverflowError:
+        moment = f"{created_at} microseconds after 2000-01-01"
     return {
-        "id": UUID(id_.decode()),
-        "created_at": datetime.fromisoformat(canonical_time_of(created_at).decode()),
+        "id": UUID(bytes=id_),
+        "created_at": moment,
         "action": action.decode(),
         "actor": actor.decode(),
         "target": target.decode(),
-        "data": load_data(data),
+        "data": load_data(data.removeprefix(JSONB_VERSION)),
         "request_id": request_id.decode(),
-        "transaction": int(transaction),
+        "transaction": transaction,
     }
 
 
-def _differing_fields(content: dict[str, Any], table: dict[str, Any]) -> list[str]:
-    """Name the fields in which an entry's row and its logged bytes differ, with both values, shortened."""
+def _differing_columns(content: dict[str, Any], fields: dict[str, Any]) -> list[str]:
+    """Name the columns in which an entry's row and its logged bytes differ, with both values, shortened."""
     differing = []
-    for name, column in (
-        ("id", "id"), ("time", "created_at"), ("action", "action"), ("actor", "actor"), ("target", "target"),
-        ("data", "data"), ("request_id", "request_id"), ("transaction", "transaction"),
-    ):  # fmt: skip
-        here = table[column]
-        if column == "id":
+    for column, here in fields.items():
+        there = content.get("time" if column == "created_at" else column)
+        if isinstance(here, UUID):
             here = str(here)
-        elif column == "created_at":
-            here = here.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        if here != content.get(name):
-            differing.append(f"{column}: is {_short(here)}, was logged as {_short(content.get(name))}")
+        elif isinstance(here, datetime):
+            here = canonical_time(here)
+        # Their bytes, as Python holds 1 and true for the same.
+        if canonical_data(here) != canonical_data(there):
+            differing.append(f"{column}: is {_short(here)}, was logged as {_short(there)}")
     return differing
 
 
@@ -163,5 +170,5 @@ def differing_fields(here: bytes, there: bytes) -> str:
 
 
 def _short(value: Any) -> str:
-    text = canonical_json(value).decode()
+    text = canonical_data(value).decode()
     return text if len(text) <= 80 else f"{text[:79]}…"

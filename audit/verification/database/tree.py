@@ -11,16 +11,26 @@ from audit.verification.report import Finding
 
 
 class Joined:
-    """Joins checked chunks: the links at their edges, and the roots over their tiles."""
+    """Joins checked chunks: what is missing at their edges, the links there, and the roots over their tiles."""
 
     def __init__(self, roots: dict[int, bytes | None]) -> None:
         self.roots = roots
         self.tile_roots: list[bytes | None] = []
-        self.last_hash: str | None = GENESIS.hex()
+        self.last_hash: bytes | None = GENESIS
         self.peaks: list[tuple[int, bytes]] = []
         self.is_known = True
+        self.hole: tuple[int, int] | None = None
 
     def join(self, chunk: Chunk) -> Iterator[Finding]:
+        for first, last in chunk.missing:
+            if self.hole is not None and self.hole[1] + 1 == first:
+                self.hole = (self.hole[0], last)
+            else:
+                yield from self.close_hole()
+                self.hole = (first, last)
+        if self.hole is not None and self.hole[1] + 1 < chunk.end:
+            yield from self.close_hole()
+        yield from chunk.findings
         if self.last_hash is not None and chunk.first_previous not in (None, self.last_hash):
             yield Finding("entries", f"entry {chunk.start}", "previous: does not name the hash of the entry before it")
         self.last_hash = chunk.last_hash
@@ -35,6 +45,12 @@ class Joined:
             self.push(root)
         self.tile_roots += chunk.tile_roots
         self.is_known = self.is_known and chunk.last_hash is not None and None not in chunk.tile_roots
+
+    def close_hole(self) -> Iterator[Finding]:
+        """Report the missing entries that the last chunks ended with, once."""
+        if self.hole is not None:
+            yield missing(*self.hole)
+        self.hole = None
 
     def push(self, root: bytes | None) -> None:
         if root is None:
@@ -54,6 +70,11 @@ class Joined:
         while hashes:
             root = node_hash(hashes.pop(), root)
         return root
+
+
+def missing(first: int, last: int) -> Finding:
+    place = f"entry {first}" if first == last else f"entries {first} to {last}"
+    return Finding("entries", place, "missing from the chain")
 
 
 def check_upper_tiles(connection: psycopg.Connection, size: int, roots: list[bytes | None]) -> Iterator[Finding]:
