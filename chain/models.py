@@ -160,6 +160,11 @@ class DeadLetter(models.Model):
         return f"{self.block_number}/{self.log_index}: {self.reason}"
 
 
+class TransactionQuerySet(models.QuerySet["Transaction"]):
+    def pending(self) -> "TransactionQuerySet":
+        return self.filter(state__in=(Transaction.State.PREPARED, Transaction.State.SENT))
+
+
 class Transaction(models.Model):
     """A transaction that we send: one nonce, and every hash under which it was offered."""
 
@@ -187,6 +192,8 @@ class Transaction(models.Model):
     error = models.CharField(max_length=300, blank=True, default="")
     created_at = models.DateTimeField(default=timezone.now)
     offered_at = models.DateTimeField(null=True)
+
+    objects: ClassVar[Any] = TransactionQuerySet.as_manager()
 
     class Meta:
         constraints = [

@@ -10,7 +10,7 @@ from django.db import connection
 from django.db.models import Count
 from django.utils import timezone
 
-from chain.models import Block, Checkpoint, Contract, EventLog
+from chain.models import Block, Checkpoint, Contract, EventLog, Transaction
 from chain.profiles import profiles
 from elections.events import Event, Origin
 from elections.models import ChainHead, Election
@@ -22,6 +22,11 @@ SILENT_SECONDS = 20
 def get_checkpoint(chain_id: int) -> Checkpoint | None:
     """Return how far a chain is indexed."""
     return Checkpoint.objects.filter(pk=chain_id).first()
+
+
+def lock_transaction(row: Transaction) -> None:
+    """Read a transaction afresh and hold it: another worker may be about it too."""
+    row.refresh_from_db(from_queryset=Transaction.objects.select_for_update())
 
 
 def list_contracts(chain_id: int) -> list[Contract]:

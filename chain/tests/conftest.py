@@ -7,6 +7,7 @@ import pytest
 from chain.nodes import Nodes
 from chain.reading import Reader
 from chain.services import Configured, Indexer, Listeners, Runner
+from chain.services.indexing import reorgs
 from chain.services.leases import new_writer_name
 from chain.tests.factories import Ground
 
@@ -49,3 +50,11 @@ def index_once(make_indexer: Callable[..., Indexer], transactional_db: None) -> 
         return indexer
 
     return index
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let indexers take the next turn at once."""
+    monkeypatch.setattr(reorgs, "REGRESSION_SECONDS", 0)
+    monkeypatch.setattr(reorgs, "REGRESSION_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(Runner, "_wait", lambda self, seconds: None)

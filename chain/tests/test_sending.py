@@ -23,7 +23,10 @@ from chain.exceptions import (
 )
 from chain.models import Transaction
 from chain.nodes import Node, Nodes
-from chain.services import send_to_manager, sending, watch_transactions
+from chain.services import send_to_manager, watch_transactions
+from chain.services.sending import calls, nonces
+from chain.services.sending.offering import escalate, handle_refused_offer
+from chain.services.sending.preparing import prepare, sender_account
 from chain.tests.factories import METADATA_HASH, OWNER, Ground
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -163,7 +166,7 @@ def test_a_stuck_transaction_pays_more(ground: Ground, settings: Any) -> None:
 
 @pytest.mark.slow
 def test_a_nonce_taken_by_somebody_else_is_replaced(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = sending.offer
+    real = calls.offer
     stolen = []
 
     def late(**options: Any) -> str:
@@ -171,7 +174,7 @@ def test_a_nonce_taken_by_somebody_else_is_replaced(ground: Ground, monkeypatch:
             stolen.append(ground.transact("createElection", *creation(ground, 2000)))
         return real(**options)
 
-    monkeypatch.setattr(sending, "offer", late)
+    monkeypatch.setattr(calls, "offer", late)
     create(ground, "job:1")
     assert elections_on_chain(ground) == 2
     assert Transaction.objects.get().state == "mined"
@@ -228,10 +231,10 @@ def left_behind(ground: Ground, settings: Any, key: str = "job:1") -> Transactio
 def test_two_workers_about_one_transaction_keep_each_others_hashes(held: Ground, settings: Any) -> None:
     row = left_behind(held, settings)
     settings.CHAIN_MAX_FEE_GWEI *= 2
-    nodes, account = Nodes([held.url]), sending.sender_account()
+    nodes, account = Nodes([held.url]), sender_account()
     first, second = (Transaction.objects.get(pk=row.pk) for _ in range(2))
-    sending.escalate(nodes=nodes, account=account, row=first)
-    sending.escalate(nodes=nodes, account=account, row=second)
+    escalate(nodes=nodes, account=account, row=first)
+    escalate(nodes=nodes, account=account, row=second)
     kept = Transaction.objects.get(pk=row.pk).hashes
     assert kept == first.hashes == second.hashes
     assert len(kept) == 2
@@ -239,7 +242,7 @@ def test_two_workers_about_one_transaction_keep_each_others_hashes(held: Ground,
 
 def test_a_nonce_in_doubt_is_not_replaced(ground: Ground, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     """The transaction is mined, but its receipt is not to be had: a second sending would create a second election."""
-    monkeypatch.setattr(sending, "LOOK_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(nonces, "LOOK_PAUSE_SECONDS", 0)
     create(ground, "job:1")
     row = Transaction.objects.get()
     Transaction.objects.update(state="sent")
@@ -256,7 +259,7 @@ def test_a_nonce_in_doubt_is_not_replaced(ground: Ground, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(Node, "call", doubtful)
     for _ in range(3):
-        sending.handle_refused_offer(nodes=Nodes([ground.url]), row=row, error=CallRefused("nonce too low"))
+        handle_refused_offer(nodes=Nodes([ground.url]), row=row, error=CallRefused("nonce too low"))
     row.refresh_from_db()
     assert len(row.hashes) == 1
     create(ground, "job:1")
@@ -291,9 +294,9 @@ def test_a_transaction_that_reverts_in_its_block_names_the_contracts_error(groun
     nodes, abi = Nodes([ground.url]), artifact("ElectionManager")["abi"]
     for key in ("job:2", "job:3"):
         # Both are simulated before either is mined.
-        sending.prepare(
+        prepare(
             nodes=nodes,
-            account=sending.sender_account(),
+            account=sender_account(),
             key=key,
             kind="cancel",
             to=ground.manager,

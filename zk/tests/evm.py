@@ -14,6 +14,8 @@ from zk.formats import calldata, read_proof, read_signals
 ARTIFACTS = Path(__file__).resolve().parent.parent.parent / "chain" / "contracts" / "artifacts"
 # A Groth16 check needs its gas named: without, the node's estimate makes it answer False.
 GAS = hex(12_000_000)
+VERIFIERS = {"voice": "VoiceVerifier", "batch_tally": "BatchTallyVerifier", "eligibility": "SemaphoreVerifier"}
+CREATE = "createElection(bytes32,uint64,uint64,uint8,uint256,address)"
 
 
 class Reverted(Exception):

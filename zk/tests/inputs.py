@@ -1,9 +1,11 @@
 """Valid inputs of each circuit, made anew for each call."""
 
 import random
+from functools import cache
 from typing import Any
 
 from zk.eddsa import SUBGROUP_ORDER, commitment_of, public_key_of
+from zk.inputs import KINDS
 from zk.lean_imt import LeanIMT
 from zk.poseidon import FIELD_MODULUS
 
@@ -50,3 +52,19 @@ def eligibility_input(seed: int = 1, members: int = 9, **changes: Any) -> dict[s
 
 
 MAKERS = {"voice": voice_input, "batch_tally": batch_input, "eligibility": eligibility_input}
+
+
+@cache
+def _inputs(name: str, seed: int) -> dict:
+    return KINDS[name].read(MAKERS[name](seed))
+
+
+def circuit_inputs(name: str, seed: int = 1) -> dict:
+    return dict(_inputs(name, seed))
+
+
+def batch_with(change, seed: int = 1) -> dict:
+    inputs = circuit_inputs("batch_tally", seed)
+    inputs["votes"] = [list(row) for row in inputs["votes"]]
+    change(inputs)
+    return inputs

@@ -1,4 +1,4 @@
-"""The proofs API over HTTP: permission, shapes, cache, quota, refusals without effect."""
+"""Asking for proofs over HTTP: permission, shapes, cache, quota, refusals without effect."""
 
 import hashlib
 import json
@@ -19,23 +19,10 @@ from zk.inputs import KINDS
 from zk.prover.base import MadeProof, ProverCrashed, ProverTimedOut
 from zk.registry import find_circuit
 from zk.services import get_prover, proving
-from zk.tests.inputs import MAKERS, eligibility_input, voice_input
+from zk.tests.asking import post
+from zk.tests.inputs import eligibility_input, voice_input
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def user():
-    return UserFactory()
-
-
-@pytest.fixture
-def headers(user):
-    return bearer(user)
-
-
-def post(client: Client, circuit: str, value, headers=None, query: str = ""):
-    return client.post(f"/api/zk/{circuit}{query}", json.dumps(value), "application/json", headers=headers or {})
 
 
 def prove(client: Client, circuit: str, value, headers, query: str = ""):
@@ -44,22 +31,6 @@ def prove(client: Client, circuit: str, value, headers, query: str = ""):
     assert asked.status_code == 202, asked.content
     run_job(job_id=uuid.UUID(asked.json()["job"]), has_lease_thread=False)
     return client.get(asked["Location"] + query, headers=headers)
-
-
-def test_circuits_are_listed_with_all_that_a_device_needs(client):
-    answer = client.get("/api/zk")
-    assert answer.status_code == 200
-    circuits = {circuit["name"]: circuit for circuit in answer.json()}
-    assert set(circuits) == {"eligibility", "voice", "batch_tally"}
-    voice = circuits["voice"]
-    assert voice["publicSignals"] == ["commitment", "election", "budget"]
-    assert voice["isDevelopment"]
-    assert not circuits["eligibility"]["isDevelopment"]
-    download = client.get(voice["files"]["vkey"]["url"])
-    content = b"".join(download.streaming_content)
-    assert hashlib.sha256(content).hexdigest() == voice["files"]["vkey"]["sha256"]
-    again = client.get(voice["files"]["vkey"]["url"], headers={"If-None-Match": download["ETag"]})
-    assert again.status_code == 304
 
 
 @pytest.mark.slow
@@ -100,62 +71,6 @@ def test_an_eligibility_proof_comes_with_points_for_the_contract(client, headers
     assert [int(word, 16) for word in calldata["proof"]] == [int(word) for word in body["points"]]
     # Selector, eight words of proof, four signals, the depth.
     assert len(bytes.fromhex(calldata["data"][2:])) == 4 + 32 * 13
-
-
-@pytest.mark.parametrize(
-    ("asked", "status", "span"),
-    [
-        ("bytes=0-9", 206, (0, 10)),
-        ("bytes=100-", 206, (100, None)),
-        ("bytes=-7", 206, (-7, None)),
-        ("bytes=5-99999999", 206, (5, None)),
-        ("bytes=99999999-", 416, None),
-        ("bytes=9-2", 416, None),
-        ("bytes=-0", 416, None),
-        # Several ranges, other units and nonsense: the whole file, as the RFC allows.
-        ("bytes=0-1,4-5", 200, (0, None)),
-        ("bytes=-", 200, (0, None)),
-        ("lines=1-2", 200, (0, None)),
-    ],
-)
-def test_a_download_that_broke_off_goes_on(client, asked, status, span):
-    address = "/api/zk/voice/1/verification_key.json"
-    whole = b"".join(client.get(address).streaming_content)
-    answer = client.get(address, headers={"Range": asked})
-    assert answer.status_code == status
-    if span is None:
-        assert answer["Content-Range"] == f"bytes */{len(whole)}"
-        return
-    content = b"".join(answer.streaming_content)
-    assert content == whole[slice(*span)]
-    assert int(answer["Content-Length"]) == len(content)
-    if status == 206:
-        start = whole.index(content)
-        assert answer["Content-Range"] == f"bytes {start}-{start + len(content) - 1}/{len(whole)}"
-        # The rest of another file must not be joined to what the reader has.
-        other = client.get(address, headers={"Range": asked, "If-Range": '"another"'})
-        assert other.status_code == 200
-
-
-def test_a_voters_app_of_another_origin_reads_circuits_and_files_and_nothing_of_a_person(client, headers):
-    origin = {"Origin": "https://voter.example"}
-    for address in ("/api/zk", "/api/zk/voice/1/circuit.wasm", "/api/zk/voice/1/circuit.r1cs"):
-        answer = client.get(address, headers=origin)
-        assert answer["Access-Control-Allow-Origin"] == "*"
-        assert "Access-Control-Allow-Credentials" not in answer
-    assert "Access-Control-Allow-Origin" not in post(client, "voice", voice_input(), headers | origin)
-
-
-def test_files_come_under_their_types(client):
-    types = {"circuit.wasm": "application/wasm", "verification_key.json": "application/json"}
-    for file in ("circuit.wasm", "verification_key.json", "circuit.zkey", "circuit.r1cs"):
-        answer = client.get(f"/api/zk/voice/1/{file}")
-        assert answer["Content-Type"] == types.get(file, "application/octet-stream")
-
-
-def test_files_that_a_circuit_has_not_are_not_found(client):
-    assert client.get("/api/zk/voice/1/circuit.sym").status_code == 404
-    assert client.get("/api/zk/voice/2/circuit.wasm").status_code == 404
 
 
 def with_key(*scopes: str, owner=None):
@@ -309,105 +224,6 @@ def test_development_keys_are_refused_where_they_are_not_allowed(client, headers
     assert post(client, "eligibility", eligibility_input(), headers).status_code == 202
     available = {circuit["name"]: circuit["isAvailable"] for circuit in client.get("/api/zk").json()}
     assert available == {"eligibility": True, "voice": False, "batch_tally": False}
-
-
-P = "21888242871839275222246405745257275088548364400416034343698204186575808495617"
-
-
-@pytest.mark.parametrize(
-    ("circuit", "changes", "pointer", "code"),
-    [
-        ("voice", {"votes": ["1"] + [0] * 9}, "/votes/0", "not_an_integer"),
-        ("voice", {"votes": [-1] + [0] * 9}, "/votes/0", "out_of_range"),
-        ("voice", {"votes": [65536] + [0] * 9}, "/votes/0", "out_of_range"),
-        ("voice", {"votes": [True] + [0] * 9}, "/votes/0", "not_an_integer"),
-        ("voice", {"votes": [1.0] + [0] * 9}, "/votes/0", "not_an_integer"),
-        ("voice", {"votes": [0] * 9}, "/votes", "wrong_size"),
-        ("voice", {"votes": [4] + [0] * 9, "budget": 15}, "/votes", "over_budget"),
-        ("voice", {"budget": 2**36}, "/budget", "out_of_range"),
-        ("voice", {"budget": "100"}, "/budget", "not_an_integer"),
-        ("voice", {"salt": P}, "/salt", "out_of_range"),
-        ("voice", {"salt": 7}, "/salt", "not_a_decimal_string"),
-        ("voice", {"salt": "-1"}, "/salt", "not_a_decimal_string"),
-        ("voice", {"salt": "0x10"}, "/salt", "not_a_decimal_string"),
-        ("voice", {"salt": "01"}, "/salt", "not_a_decimal_string"),
-        ("voice", {"salt": "٣"}, "/salt", "not_a_decimal_string"),
-        ("voice", {"election": "9" * 78}, "/election", "out_of_range"),
-        ("voice", {"extra": 1}, "/extra", "unknown_field"),
-        ("eligibility", {"secret": "0"}, "/secret", "out_of_range"),
-        (
-            "eligibility",
-            {"secret": "2736030358979909402780800718157159386076813972158567259200215660948447373041"},
-            "/secret",
-            "out_of_range",
-        ),
-        ("eligibility", {"merkleProofLength": 21}, "/merkleProofLength", "out_of_range"),
-        ("eligibility", {"merkleProofIndex": 2**20}, "/merkleProofIndex", "out_of_range"),
-        ("eligibility", {"message": str(2**256)}, "/message", "out_of_range"),
-        ("batch_tally", {"chainBefore": P}, "/chainBefore", "out_of_range"),
-        ("batch_tally", {"votes": []}, "/votes", "wrong_size"),
-        ("batch_tally", {"votes": [[0] * 10] * 129}, "/votes", "wrong_size"),
-    ],
-)
-def test_bad_input_is_told_by_field_and_starts_nothing(client, headers, circuit, changes, pointer, code):
-    answer = post(client, circuit, MAKERS[circuit](**changes), headers)
-    assert answer.status_code == 422, answer.content
-    assert {"pointer": pointer, "code": code} in [
-        {"pointer": error["pointer"], "code": error["code"]} for error in answer.json()["errors"]
-    ]
-    assert not Job.objects.exists()
-    assert not cache.keys("zk:quota:*")
-
-
-def test_a_ballot_given_twice_is_refused(client, headers):
-    value = MAKERS["batch_tally"](count=3)
-    value["votes"].append(value["votes"][1])
-    value["salts"].append(value["salts"][1])
-    answer = post(client, "batch_tally", value, headers)
-    assert answer.json()["errors"] == [
-        {
-            "pointer": "/votes/3",
-            "code": "ballot_repeated",
-            "detail": "This ballot stands in the batch already, at 1.",
-        }
-    ]
-
-
-@pytest.mark.parametrize("body", ["[1]", '"x"', "null", "12", "[" * 5000 + "]" * 5000, "{", '{"votes": NaN}'])
-def test_what_is_no_object_is_refused(client, headers, body):
-    answer = client.post("/api/zk/voice", body, "application/json", headers=headers)
-    assert answer.status_code in {400, 422}
-    assert not Job.objects.exists()
-
-
-def test_a_huge_body_is_refused(client, headers):
-    body = json.dumps({"votes": [0] * 900_000})
-    assert client.post("/api/zk/voice", body, "application/json", headers=headers).status_code == 413
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        {},
-        [],
-        {"proof": {}, "pubSignals": []},
-        {"proof": {"pi_a": ["1", "2", "1"]}, "pubSignals": ["1", "2", "3"]},
-        {"proof": 5, "pubSignals": 5},
-        {"points": 1},
-    ],
-)
-def test_a_malformed_proof_is_422_and_not_merely_invalid(client, value):
-    answer = client.post("/api/zk/eligibility/verify", json.dumps(value), "application/json")
-    assert answer.status_code == 422
-    assert answer.json()["code"] == "proof_malformed"
-
-
-def test_a_point_off_the_curve_is_not_valid(client):
-    proof = {"pi_a": ["1", "3", "1"], "pi_b": [["1", "2"], ["3", "4"], ["1", "0"]], "pi_c": ["1", "2", "1"]}
-    body = json.dumps({"proof": proof, "pubSignals": ["1", "2", "3"]})
-    answer = client.post("/api/zk/voice/verify", body, "application/json")
-    assert answer.status_code == 200
-    assert answer.json()["isValid"] is False
 
 
 class FailingProver:

@@ -11,16 +11,11 @@ from zk.poseidon import FIELD_MODULUS as P
 from zk.registry import find_circuit
 from zk.scope import election_scope
 from zk.services import get_prover
-from zk.tests.evm import Node, Reverted, function
-from zk.tests.test_soundness import CREATE, VERIFIERS, honest_proof
+from zk.tests.evm import CREATE, VERIFIERS, Node, Reverted, function
+from zk.tests.forging import honest_proof
 
 Element = tuple[int, int]
 VOTE = "voteWithProof(uint256,uint8,uint256,uint256[8])"
-
-
-@pytest.fixture
-def node(anvil):
-    return Node(anvil)
 
 
 @pytest.fixture(scope="module")
