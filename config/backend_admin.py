@@ -1,9 +1,13 @@
-"""The console script `backend-admin`: every management command, written with hyphens."""
+"""Runs management commands: what is in a command's way takes one line and an exit code, never a traceback.
+
+The console script `backend-admin` writes every command with hyphens; `manage.py` runs the same.
+"""
 
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 
 def to_command(arguments: Sequence[str]) -> list[str]:
@@ -16,43 +20,76 @@ def to_command(arguments: Sequence[str]) -> list[str]:
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
-    from django.core.exceptions import ImproperlyConfigured
-    from django.core.management import ManagementUtility
-    from django.db import InterfaceError, OperationalError
-    from redis.exceptions import RedisError
-    from rest_framework.exceptions import APIException
-
-    # The pool says on each attempt what the one line below says once.
+    # The pool says on each attempt what our one line says once.
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+    if sys.argv[1:] in ([], ["--help"], ["-h"], ["help"]):
+        guarded(show_commands)
+    else:
+        run(["backend-admin", *to_command(sys.argv[1:])])
+
+
+def run(arguments: list[str]) -> None:
+    """Run one management command, given as `sys.argv` would be."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
+    # Its exit code 1 says that the log was tampered with; what keeps it from looking must not.
+    failure_code = 2 if arguments[1:2] == ["verify_audit"] else 1
+
+    def execute() -> None:
+        from django.core.management import ManagementUtility
+
+        ManagementUtility(arguments).execute()
+
+    guarded(execute, failure_code=failure_code)
+
+
+def guarded(work: Callable[[], None], *, failure_code: int = 1) -> None:
+    """Do work; say in one line what kept it from being done, and exit."""
+    from django.core.exceptions import ImproperlyConfigured
+
     is_traced = "--traceback" in sys.argv
     try:
-        if sys.argv[1:] in ([], ["--help"], ["-h"], ["help"]):
-            show_commands()
-        else:
-            ManagementUtility(["backend-admin", *to_command(sys.argv[1:])]).execute()
+        work()
         sys.stdout.flush()
     except ImproperlyConfigured as error:
-        sys.exit(f"configuration: {error}")
+        fail(f"configuration: {error}", failure_code)
     except BrokenPipeError:
         # Whoever read our output has seen enough, for instance `| head`; what is still buffered goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
-    except (OperationalError, InterfaceError, RedisError, APIException) as error:
-        if is_traced:
+    except Exception as error:
+        obstacle = in_the_way(error)
+        if is_traced or not obstacle:
             raise
-        sys.exit(f"{in_the_way(error)}: {first_line(error)} (--traceback shows where)")
+        fail(f"{obstacle}: {first_line(error)} (--traceback shows where)", failure_code)
+
+
+def fail(line: str, code: int) -> NoReturn:
+    sys.stderr.write(f"{line}\n")
+    sys.exit(code)
 
 
 def in_the_way(error: Exception) -> str:
-    """Name the part that a command could not work without."""
-    from django.db import Error as DatabaseError
+    """Name the part that a command could not work without; nothing where the fault is our own."""
+    from django.db import InterfaceError, OperationalError
+    from psycopg.errors import InsufficientPrivilege, UndefinedColumn, UndefinedTable
     from redis.exceptions import RedisError
+    from rest_framework.exceptions import APIException
 
-    if isinstance(error, DatabaseError):
+    from chain.exceptions import NodeError
+
+    if isinstance(error.__cause__, UndefinedTable | UndefinedColumn):
+        return "the database is not migrated (`backend-admin migrate`)"
+    if isinstance(error.__cause__, InsufficientPrivilege):
+        return "the database refuses"
+    if isinstance(error, OperationalError | InterfaceError):
         return "the database does not answer"
-    return "Redis does not answer" if isinstance(error, RedisError) else "refused"
+    if isinstance(error, RedisError):
+        return "Redis does not answer"
+    if isinstance(error, NodeError):
+        return "the node does not answer"
+    return "refused" if isinstance(error, APIException) else ""
 
 
 def first_line(error: Exception) -> str:

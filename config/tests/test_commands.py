@@ -4,14 +4,18 @@ import subprocess
 import sys
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, ManagementUtility, call_command
-from django.db import OperationalError
+from django.db import OperationalError, ProgrammingError
+from psycopg.errors import InsufficientPrivilege, UndefinedTable
+from psycopg.errors import SyntaxError as PostgresSyntaxError
 from redis.exceptions import RedisError
 from rest_framework.exceptions import PermissionDenied
 
 from accounts.models import Role
 from accounts.tests.factories import UserFactory
 from audit.models import Entry
+from chain.exceptions import NodeUnavailable
 from config import backend_admin, health
 from config.tests.settings_reader import ROOT
 from deploy.local.lint import plain_environment
@@ -185,24 +189,54 @@ def test_every_command_of_ours_has_help():
     assert "--wait" in done.stdout
 
 
+def caused(error, cause):
+    error.__cause__ = cause
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "line"),
     [
         (OperationalError("could not connect\nIs it running?"), "the database does not answer: could not connect "),
+        (caused(ProgrammingError("no relation"), UndefinedTable()), "the database is not migrated"),
+        (caused(ProgrammingError("permission denied"), InsufficientPrivilege()), "the database refuses: "),
         (RedisError("refused"), "Redis does not answer: refused "),
+        (NodeUnavailable("silence"), "the node does not answer: silence "),
         (PermissionDenied(), "refused: "),
+        (ImproperlyConfigured("a key is missing"), "configuration: a key is missing"),
     ],
 )
-def test_what_is_in_a_commands_way_is_one_line(monkeypatch, error, line):
+@pytest.mark.parametrize(("command", "code"), [("list_users", 1), ("verify_audit", 2)])
+def test_what_is_in_a_commands_way_is_one_line(monkeypatch, capsys, error, line, command, code):
     def fail(*_):
         raise error
 
     monkeypatch.setattr(ManagementUtility, "execute", fail)
-    monkeypatch.setattr(sys, "argv", ["backend-admin", "list-users"])
+    monkeypatch.setattr(sys, "argv", ["manage.py", command])
     with pytest.raises(SystemExit) as exit_:
-        backend_admin.main()
-    assert str(exit_.value).startswith(line)
-    assert "\n" not in str(exit_.value)
+        backend_admin.run(sys.argv)
+    # 1 is verify_audit's word for a log that was tampered with.
+    assert exit_.value.code == code
+    said = capsys.readouterr().err
+    assert said.startswith(line)
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [RedisError("refused"), NodeUnavailable("silence")])
+def test_a_traceback_is_shown_to_whoever_asks_for_it(monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(ManagementUtility, "execute", fail)
     monkeypatch.setattr(sys, "argv", ["backend-admin", "list-users", "--traceback"])
     with pytest.raises(type(error)):
         backend_admin.main()
+
+
+def test_a_fault_of_our_own_keeps_its_traceback(monkeypatch):
+    def fail(*_):
+        raise caused(ProgrammingError("syntax error"), PostgresSyntaxError())
+
+    monkeypatch.setattr(ManagementUtility, "execute", fail)
+    with pytest.raises(ProgrammingError):
+        backend_admin.run(["manage.py", "list_users"])
