@@ -32,7 +32,6 @@ class UserForm(forms.ModelForm):
     class Meta:
         model = User
         fields = ["email", "role", "is_active"]
-        labels = {"email": "E-mail", "is_active": "Active"}
         help_texts = {
             "email": "Links the person's first sign-in, if the eID provider has verified the same address. "
             "Never links one to staff: those take an invitation.",
@@ -49,7 +48,7 @@ class UserAdmin(StaffAdmin):
     list_display = ["display_name", "show_role", "is_active", "last_login", "created_at"]
     list_filter = ["role", "is_active", "last_login"]
     search_fields = ["email", "id"]
-    search_help_text = "E-mail or id"
+    search_help_text = "E-mail address or ID"
     ordering = ["-created_at"]
     readonly_fields = ["id", "created_at", "last_login", "deleted_at"]
     inlines = [IdentityInline, SignInInline]
@@ -149,7 +148,7 @@ def refuse(request: Any, obj: Any, error: APIException) -> None:
 
 @admin.register(Identity)
 class IdentityAdmin(ReadOnlyAdmin):
-    search_help_text = "Subject or e-mail"
+    search_help_text = "Subject or e-mail address"
     list_display = ["subject", "issuer", "user", "claimed_email", "is_email_verified", "last_seen_at"]
     list_filter = ["issuer", "is_email_verified"]
     search_fields = ["subject", "claimed_email", "user__email"]
@@ -176,7 +175,7 @@ class SignInAdmin(ReadOnlyAdmin):
     readonly_fields = fields
     list_filter = ["method", "provider", "created_at", "revoked_because"]
     search_fields = ["id", "user__email", "subject"]
-    search_help_text = "E-mail, the provider's subject, or an id"
+    search_help_text = "E-mail address, the provider's subject, or an ID"
     list_select_related = ["user"]
     date_hierarchy = "created_at"
     actions = ["end"]  # type: ignore[assignment]
@@ -231,8 +230,8 @@ class RefreshTokenAdmin(ReadOnlyAdmin):
 class RevokedTokenAdmin(ReadOnlyAdmin):
     list_display = ["show_jti", "revoked_at", "expires_at"]
     search_fields = ["jti"]
-    search_help_text = "A token's `jti`"
+    search_help_text = "A token's ID"
 
-    @display(description="Token (jti)")
+    @display(description="Token ID (jti)", ordering="jti")
     def show_jti(self, token: RevokedToken) -> str:
         return abbreviated(token.jti)

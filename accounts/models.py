@@ -29,13 +29,13 @@ class User(AbstractBaseUser):
     `email` is stored in its canonical form. A deleted user's row stays, for the audit trail.
     """
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    id = models.UUIDField("ID", primary_key=True, default=uuid.uuid4, editable=False)
     # NULL, not "", where there is none: it is unique.
-    email = models.EmailField(null=True, blank=True)  # noqa: DJ001
+    email = models.EmailField("e-mail address", null=True, blank=True)  # noqa: DJ001
     role = models.CharField(max_length=10, choices=Role, default=Role.CITIZEN, db_index=True)
     # Counts changes of role: a token that carries an older number has a stale `admin` claim.
-    role_version = models.PositiveIntegerField(default=0)
-    is_active = models.BooleanField(default=True)
+    role_version = models.PositiveIntegerField("changes of role", default=0)
+    is_active = models.BooleanField("active", default=True)
     created_at = models.DateTimeField(auto_now_add=True)
     deleted_at = models.DateTimeField(null=True, blank=True)
 
@@ -89,8 +89,8 @@ class Identity(models.Model):
     issuer = models.CharField(max_length=500)
     subject = models.CharField(max_length=255)
     # What the provider last said; not unique and not trusted.
-    claimed_email = models.CharField(max_length=320, blank=True)
-    is_email_verified = models.BooleanField(default=False)
+    claimed_email = models.CharField("claimed e-mail address", max_length=320, blank=True)
+    is_email_verified = models.BooleanField("verified by the provider", default=False)
     created_at = models.DateTimeField(auto_now_add=True)
     last_seen_at = models.DateTimeField(null=True, blank=True)
 
@@ -114,7 +114,7 @@ class SignIn(models.Model):
         EID = "eid", "eID"
         PASSWORD = "password", "Password"
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    id = models.UUIDField("ID", primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="sign_ins")
     method = models.CharField(max_length=10, choices=Method, default=Method.EID)
     provider = models.CharField(max_length=50, blank=True)
@@ -125,11 +125,12 @@ class SignIn(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)
-    revoked_because = models.CharField(max_length=50, blank=True)
+    revoked_because = models.CharField("reason for the revocation", max_length=50, blank=True)
 
     objects = SignInQuerySet.as_manager()
 
     class Meta:
+        verbose_name = "sign-in"
         ordering = ["-created_at"]
         indexes = [
             models.Index(fields=["issuer", "provider_session"], name="sign_in_provider_session"),
@@ -150,11 +151,13 @@ class SignIn(models.Model):
 class ProviderToken(models.Model):
     """The tokens that a provider gave, sealed; each refresh adds a generation and empties the one before."""
 
-    sign_in = models.ForeignKey(SignIn, on_delete=models.CASCADE, related_name="provider_tokens")
+    sign_in = models.ForeignKey(
+        SignIn, on_delete=models.CASCADE, related_name="provider_tokens", verbose_name="sign-in"
+    )
     generation = models.PositiveIntegerField(default=0)
-    sealed_id_token = models.TextField()
-    sealed_access_token = models.TextField()
-    sealed_refresh_token = models.TextField(blank=True)
+    sealed_id_token = models.TextField("ID token (sealed)")
+    sealed_access_token = models.TextField("access token (sealed)")
+    sealed_refresh_token = models.TextField("refresh token (sealed)", blank=True)
     issued_at = models.DateTimeField()
     # Half an hour after issue, whatever the provider says.
     expires_at = models.DateTimeField()
@@ -175,8 +178,8 @@ class ProviderToken(models.Model):
 class RefreshToken(models.Model):
     """One of our own refresh tokens, by the SHA-256 of its secret; used once."""
 
-    digest = models.BinaryField(max_length=32, unique=True)
-    sign_in = models.ForeignKey(SignIn, on_delete=models.CASCADE, related_name="refresh_tokens")
+    digest = models.BinaryField("digest of the secret", max_length=32, unique=True)
+    sign_in = models.ForeignKey(SignIn, on_delete=models.CASCADE, related_name="refresh_tokens", verbose_name="sign-in")
     issued_at = models.DateTimeField()
     expires_at = models.DateTimeField(db_index=True)
     used_at = models.DateTimeField(null=True, blank=True)
@@ -193,7 +196,7 @@ class RefreshToken(models.Model):
 class RevokedToken(models.Model):
     """An access token that was revoked by its `jti` before it expired."""
 
-    jti = models.CharField(max_length=64, primary_key=True)
+    jti = models.CharField("token ID (jti)", max_length=64, primary_key=True)
     expires_at = models.DateTimeField(db_index=True)
     revoked_at = models.DateTimeField(auto_now_add=True)
 

@@ -119,4 +119,5 @@ class ApiKeyUsageAdmin(ReadOnlyAdmin):
     list_display = ("key", "hour", "route", "status", "requests")
     list_filter = ("hour", "status", "route")
     search_fields = ("key__name", "route")
+    search_help_text = "A key's name, or a route"
     list_select_related = ("key",)

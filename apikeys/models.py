@@ -26,10 +26,10 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
 class ApiKey(models.Model):
     """A key of a program: found by its lookup id, proved by a peppered digest; the key itself is not kept."""
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    lookup_id = models.CharField(max_length=12, unique=True, editable=False)
-    digest = models.CharField(max_length=64, editable=False)
-    pepper_number = models.PositiveSmallIntegerField(editable=False)
+    id = models.UUIDField("ID", primary_key=True, default=uuid.uuid4, editable=False)
+    lookup_id = models.CharField("lookup ID", max_length=12, unique=True, editable=False)
+    digest = models.CharField("digest of the secret", max_length=64, editable=False)
+    pepper_number = models.PositiveSmallIntegerField("number of the pepper", editable=False)
     name = models.CharField(max_length=100)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="api_keys")
     scopes = ArrayField(models.CharField(max_length=40), default=list)
@@ -77,11 +77,11 @@ class ApiKey(models.Model):
 class ApiKeyUsage(models.Model):
     """How many requests of a key a route answered with a status in one hour."""
 
-    id = models.BigAutoField(primary_key=True)
-    key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, related_name="usage")
+    id = models.BigAutoField("ID", primary_key=True)
+    key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, related_name="usage", verbose_name="API key")
     hour = models.DateTimeField()
     route = models.CharField(max_length=200)
-    status = models.PositiveSmallIntegerField()
+    status = models.PositiveSmallIntegerField("HTTP status")
     requests = models.PositiveBigIntegerField()
 
     class Meta:

@@ -56,7 +56,7 @@ class EntryAdmin(ReadOnlyAdmin):
     list_before_template = "audit/log_state.html"
     list_select_related = ["leaf"]
     search_fields = ["action", "actor", "target", "request_id"]
-    search_help_text = "Words in action, actor or target; or a number, a receipt or a request's id."
+    search_help_text = "Words in action, actor or target; or a number, a receipt or a request's ID."
     ordering = ["-id"]
     paginator = EstimatingPaginator
     fields = [

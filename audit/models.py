@@ -35,13 +35,13 @@ class TransactionId(models.Func):
 class Entry(models.Model):
     """One change, as its own transaction committed it; the sequencer numbers it later."""
 
-    id = models.UUIDField(primary_key=True, default=entry_id, editable=False)
+    id = models.UUIDField("ID", primary_key=True, default=entry_id, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     action = models.CharField(max_length=100)
     actor = models.CharField(max_length=200)
     target = models.CharField(max_length=300, blank=True)
     data = models.JSONField(default=dict)
-    request_id = models.CharField(max_length=64, blank=True)
+    request_id = models.CharField("request ID", max_length=64, blank=True)
     # What the sequencer finds new entries by. The application's role may not set it: a forged one could hide an entry.
     transaction = models.BigIntegerField(
         db_default=Cast(Cast(TransactionId(), models.TextField()), models.BigIntegerField()), editable=False
@@ -74,7 +74,7 @@ class Entry(models.Model):
 class Leaf(models.Model):
     """An entry's place in the log: its number, the canonical bytes, and their SHA-256 that the next entry names."""
 
-    seq = models.BigIntegerField(primary_key=True)
+    seq = models.BigIntegerField("number", primary_key=True)
     entry = models.OneToOneField(Entry, on_delete=models.PROTECT, related_name="leaf")
     body = models.TextField()
     entry_hash = models.BinaryField()
@@ -125,10 +125,10 @@ class Export(models.Model):
 
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     name = models.CharField(max_length=100, unique=True)
-    first_seq = models.BigIntegerField()
+    first_seq = models.BigIntegerField("first number")
     tree_size = models.BigIntegerField()
     root_hash = models.BinaryField()
-    manifest_sha256 = models.BinaryField()
+    manifest_sha256 = models.BinaryField("SHA-256 of the manifest")
 
     class Meta:
         ordering = ["-id"]
@@ -141,9 +141,9 @@ class Anchor(models.Model):
     """A root that was written on chain."""
 
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-    chain_id = models.BigIntegerField()
+    chain_id = models.BigIntegerField("chain ID")
     contract = models.CharField(max_length=42)
-    tx_hash = models.BinaryField()
+    tx_hash = models.BinaryField("transaction hash")
     tree_size = models.BigIntegerField()
     root_hash = models.BinaryField()
 

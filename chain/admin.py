@@ -20,6 +20,7 @@ class ContractAdmin(ReadOnlyAdmin):
     list_display = ("address", "profile", "chain_id", "deployment_block", "is_active")
     list_filter = ("chain_id", "profile", "is_active")
     search_fields = ("address",)
+    search_help_text = "Address"
 
 
 @admin.register(Checkpoint)
@@ -59,7 +60,7 @@ class TransactionAdmin(ReadOnlyAdmin):
     @display(
         description="State",
         ordering="state",
-        label={"Mined": "success", "Prepared": "info", "Sent": "warning", "Replaced": "warning", "Reverted": "danger"},
+        label={"Mined": "success", "Prepared": "info", "Sent": "warning", "Reverted": "danger"},
     )
     def shown_state(self, transaction: Transaction) -> str:
         return transaction.get_state_display()

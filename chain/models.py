@@ -10,11 +10,11 @@ from django.utils import timezone
 class Contract(models.Model):
     """An indexed contract: its address, and the profile that decides how its logs are read."""
 
-    chain_id = models.BigIntegerField()
+    chain_id = models.BigIntegerField("chain ID")
     address = models.CharField(max_length=42, help_text="0x and lower case")
     profile = models.CharField(max_length=40)
     deployment_block = models.BigIntegerField()
-    is_active = models.BooleanField(default=True)
+    is_active = models.BooleanField("active", default=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -27,24 +27,26 @@ class Contract(models.Model):
 class Checkpoint(models.Model):
     """How far one chain is indexed, and by whom; every write moves `nonce` by compare-and-set."""
 
-    chain_id = models.BigIntegerField(primary_key=True)
+    chain_id = models.BigIntegerField("chain ID", primary_key=True)
     nonce = models.BigIntegerField(default=0)
     block_number = models.BigIntegerField()
     block_hash = models.BinaryField(max_length=32)
-    block_timestamp = models.BigIntegerField(default=0)
+    block_timestamp = models.BigIntegerField("block time", default=0)
     safe_block = models.BigIntegerField(default=0)
     finalized_block = models.BigIntegerField(default=0)
     # The highest head that an endpoint showed, for lag and readiness.
-    node_head = models.BigIntegerField(default=0)
-    seen_at = models.DateTimeField(null=True, help_text="When a node last answered the indexer")
+    node_head = models.BigIntegerField("node's head", default=0)
+    seen_at = models.DateTimeField("node last seen at", null=True, help_text="When a node last answered the indexer")
     updated_at = models.DateTimeField(default=timezone.now)
     writer = models.CharField(max_length=64, blank=True, default="")
     lease_expires_at = models.DateTimeField(null=True)
     halted_at = models.DateTimeField(null=True)
     halt_code = models.CharField(max_length=40, blank=True, default="")
     halt_reason = models.TextField(blank=True, default="")
-    reconciled_at = models.DateTimeField(null=True)
-    reconcile_differences = models.IntegerField(null=True, help_text="Elections that differed from a recount")
+    reconciled_at = models.DateTimeField("last recounted at", null=True)
+    reconcile_differences = models.IntegerField(
+        "differences at the last recount", null=True, help_text="Elections that differed from a recount"
+    )
 
     def __str__(self) -> str:
         return f"chain {self.chain_id} at {self.block_number}"
@@ -60,7 +62,7 @@ class Block(models.Model):
     """A block header: each of the unfinalized window, and each that holds logs of ours."""
 
     pk = models.CompositePrimaryKey("chain_id", "number", "hash")
-    chain_id = models.BigIntegerField()
+    chain_id = models.BigIntegerField("chain ID")
     number = models.BigIntegerField()
     hash = models.BinaryField(max_length=32)
     parent_hash = models.BinaryField(max_length=32)
@@ -99,12 +101,12 @@ class EventLog(models.Model):
     block_number = models.BigIntegerField()
     block_hash = models.BinaryField(max_length=32)
     log_index = models.IntegerField()
-    tx_hash = models.BinaryField(max_length=32)
-    tx_index = models.IntegerField()
+    tx_hash = models.BinaryField("transaction hash", max_length=32)
+    tx_index = models.IntegerField("transaction index")
     topics = models.BinaryField(help_text="32 bytes each, joined")
     data = models.BinaryField()
     event = models.CharField(max_length=60)
-    election_id = models.DecimalField(max_digits=78, decimal_places=0, null=True)
+    election_id = models.DecimalField("election's ID on the contract", max_digits=78, decimal_places=0, null=True)
     context = models.JSONField(null=True, help_text="What was read from the contract's state beside the log")
     retracted_at = models.DateTimeField(null=True)
 
@@ -142,8 +144,8 @@ class DeadLetter(models.Model):
     block_number = models.BigIntegerField()
     block_hash = models.BinaryField(max_length=32)
     log_index = models.IntegerField()
-    tx_hash = models.BinaryField(max_length=32)
-    tx_index = models.IntegerField()
+    tx_hash = models.BinaryField("transaction hash", max_length=32)
+    tx_index = models.IntegerField("transaction index")
     topics = models.BinaryField()
     data = models.BinaryField()
     reason = models.CharField(max_length=300)
@@ -173,25 +175,24 @@ class Transaction(models.Model):
         SENT = "sent", "Sent"
         MINED = "mined", "Mined"
         REVERTED = "reverted", "Reverted"
-        REPLACED = "replaced", "Replaced"
 
-    chain_id = models.BigIntegerField()
+    chain_id = models.BigIntegerField("chain ID")
     sender = models.CharField(max_length=42)
     nonce = models.BigIntegerField()
     # The job, or other occasion, that wants it: the same key never sends twice.
-    key = models.CharField(max_length=100, unique=True)
+    key = models.CharField("asked for by", max_length=100, unique=True)
     kind = models.CharField(max_length=60)
-    to = models.CharField(max_length=42)
-    data = models.TextField(help_text="0x…")
-    gas = models.BigIntegerField()
-    max_fee_per_gas = models.DecimalField(max_digits=40, decimal_places=0)
-    max_priority_fee_per_gas = models.DecimalField(max_digits=40, decimal_places=0)
+    to = models.CharField("recipient", max_length=42)
+    data = models.TextField("call data", help_text="0x…")
+    gas = models.BigIntegerField("gas limit")
+    max_fee_per_gas = models.DecimalField("max fee per gas (wei)", max_digits=40, decimal_places=0)
+    max_priority_fee_per_gas = models.DecimalField("max priority fee per gas (wei)", max_digits=40, decimal_places=0)
     hashes = models.JSONField(default=list)
     state = models.CharField(max_length=10, choices=State, default=State.PREPARED)
     block_number = models.BigIntegerField(null=True)
     error = models.CharField(max_length=300, blank=True, default="")
     created_at = models.DateTimeField(default=timezone.now)
-    offered_at = models.DateTimeField(null=True)
+    offered_at = models.DateTimeField("last offered at", null=True)
 
     objects: ClassVar[Any] = TransactionQuerySet.as_manager()
 

@@ -11,6 +11,7 @@ class TaskResultAdmin(ReadOnlyAdmin):
     list_display = ["task_id", "task_name", "status", "worker", "date_created", "date_done"]
     list_filter = ["status", "task_name", "date_done"]
     search_fields = ["task_id"]
+    search_help_text = "A job's ID"
     date_hierarchy = "date_done"
     # Arguments and results may hold what only the job's owner may see.
     fields = ["task_id", "task_name", "status", "worker", "content_type", "date_created", "date_started", "date_done"]

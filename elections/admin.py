@@ -50,7 +50,7 @@ class ElectionAdmin(ReadOnlyAdmin):
     )
     list_filter = ("status", "finality", "chain_id", "is_withdrawn", "updated_at")
     search_fields = ("public_id", "contract")
-    search_help_text = "Title, id or contract"
+    search_help_text = "Title, ID or contract"
     fields = (
         "show_title", "public_id", "status", "finality", "show_tally", "turnout", "start_block", "end_block",
         "starts_at", "ends_at", "is_cancelled", "is_withdrawn", "chain_id", "contract", "election_id", "verifier",
@@ -167,6 +167,7 @@ class MomentAdmin(ReadOnlyAdmin):
     list_display = ("election", "kind", "block_number", "announced_at")
     list_filter = ("kind", "announced_at")
     search_fields = ("election__public_id",)
+    search_help_text = "An election's ID"
     list_select_related = ("election",)
 
 
@@ -175,6 +176,7 @@ class CensusAdmin(ReadOnlyAdmin):
     list_display = ("election", "size", "closed_at")
     list_filter = ("closed_at",)
     search_fields = ("election__public_id",)
+    search_help_text = "An election's ID"
     list_select_related = ("election",)
 
 
@@ -185,7 +187,7 @@ class CensusMemberAdmin(ReadOnlyAdmin):
     list_display = ("show_election", "index", "show_commitment", "registered_at")
     list_filter = ("registered_at",)
     search_fields = ("census__election__public_id",)
-    search_help_text = "An election's id, or a whole commitment (decimal)"
+    search_help_text = "An election's ID, or a whole commitment (decimal)"
     list_select_related = ("census__election",)
     fields = ("show_election", "index", "show_commitment", "registered_at")
     readonly_fields = ("show_election", "show_commitment")
@@ -213,6 +215,7 @@ class CensusNodeAdmin(ReadOnlyAdmin):
     list_display = ("show_election", "level", "index", "show_value")
     list_filter = ("level",)
     search_fields = ("census__election__public_id",)
+    search_help_text = "An election's ID"
     list_select_related = ("census__election",)
     exclude = ("value",)
     readonly_fields = ("show_value",)

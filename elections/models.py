@@ -50,13 +50,13 @@ class Finality(models.TextChoices):
 class ChainHead(models.Model):
     """The newest block indexed of one chain, and how far it is safe and finalized."""
 
-    chain_id = models.BigIntegerField(primary_key=True)
-    number = models.BigIntegerField()
-    hash = models.BinaryField(max_length=32)
-    timestamp = models.BigIntegerField(help_text="Unix seconds")
+    chain_id = models.BigIntegerField("chain ID", primary_key=True)
+    number = models.BigIntegerField("block number")
+    hash = models.BinaryField("block hash", max_length=32)
+    timestamp = models.BigIntegerField("block time", help_text="Unix seconds")
     safe_block = models.BigIntegerField()
     finalized_block = models.BigIntegerField()
-    block_seconds = models.FloatField(help_text="Smoothed time between blocks, for expected times")
+    block_seconds = models.FloatField("seconds per block", help_text="Smoothed time between blocks, for expected times")
 
     def __str__(self) -> str:
         return f"chain {self.chain_id} at {self.number}"
@@ -93,24 +93,24 @@ class Election(models.Model):
     """One election as its events and the chain's head say; written by the indexer alone."""
 
     # "{chain_id}-{first 8 hex digits of the contract}-{election_id}"
-    public_id = models.CharField(max_length=110, unique=True)
-    chain_id = models.BigIntegerField()
+    public_id = models.CharField("public ID", max_length=110, unique=True)
+    chain_id = models.BigIntegerField("chain ID")
     contract = models.CharField(max_length=42, help_text="0x and lower case")
-    election_id = UInt256Field()
+    election_id = UInt256Field("ID on the contract")
 
     metadata_hash = models.BinaryField(max_length=32, db_index=True)
     start_block = UInt256Field()
     end_block = UInt256Field()
-    options = models.PositiveSmallIntegerField()
+    options = models.PositiveSmallIntegerField("number of options")
     census_root = UInt256Field(null=True)
     verifier = models.CharField(max_length=42, null=True)  # noqa: DJ001  (no verifier is not an empty one)
 
     status = models.CharField(max_length=9, choices=Status)
     finality = models.CharField(max_length=9, choices=Finality, default=Finality.LATEST)
-    votes = ArrayField(models.BigIntegerField(), help_text="Votes seen per option")
-    totals = ArrayField(UInt256Field(), null=True, help_text="The published tally")
+    votes = ArrayField(models.BigIntegerField(), help_text="Votes seen per option", verbose_name="votes by option")
+    totals = ArrayField(UInt256Field(), null=True, help_text="The published tally", verbose_name="published totals")
     turnout = UInt256Field(default=0)
-    is_cancelled = models.BooleanField(default=False)
+    is_cancelled = models.BooleanField("cancelled", default=False)
     facts = models.JSONField(default=dict, help_text="Block and transaction of each kind of fact")
     created_block = models.BigIntegerField()
     last_fact_block = models.BigIntegerField()
@@ -118,7 +118,7 @@ class Election(models.Model):
     starts_at = models.DateTimeField(null=True, help_text="Expected, until the block is there")
     ends_at = models.DateTimeField(null=True, help_text="Expected, until the block is there")
     # A reorg may take an election back and bring it again: the row stays for what hangs on it, out of sight.
-    is_withdrawn = models.BooleanField(default=False)
+    is_withdrawn = models.BooleanField("withdrawn by a reorg", default=False)
     # Grows with every change of any election: orders pushes, and lets a reader ask for what was missed.
     revision = models.BigIntegerField(default=0)
     first_seen_at = models.DateTimeField(auto_now_add=True)
@@ -212,7 +212,7 @@ class CensusMember(models.Model):
     census = models.ForeignKey(Census, on_delete=models.CASCADE, related_name="members")
     index = models.PositiveIntegerField()
     commitment = UInt256Field()
-    subject_digest = models.CharField(max_length=64)
+    subject_digest = models.CharField("digest of the person", max_length=64)
     registered_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

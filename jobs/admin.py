@@ -25,7 +25,7 @@ class JobAdmin(ReadOnlyAdmin):
     list_display = ("short_id", "type", "shown_status", "queue", "attempts", "owner", "created_at", "finished_at")
     list_filter = ("status", "is_parked", "queue", "type")
     search_fields = ("id", "type", "idempotency_key", "request_id")
-    search_help_text = "Id, type, idempotency key or request id"
+    search_help_text = "ID, type, idempotency key or request ID"
     ordering = ("-created_at",)
     list_select_related = ("owner",)
     # An input may be large, and is its owner's business.
@@ -90,7 +90,7 @@ class JobStepAdmin(ReadOnlyAdmin):
     fields = ("job", "name", "done_at", "shown_result")
     readonly_fields = fields
     search_fields = ("job__id", "name")
-    search_help_text = "A job's id, or a step's name"
+    search_help_text = "A job's ID, or a step's name"
     list_select_related = ("job",)
 
     @display(description="Result")

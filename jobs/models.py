@@ -23,7 +23,7 @@ class Job(models.Model):
     A running job is held by a lease that its worker renews; `attempts` fences off a worker that lost it.
     """
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    id = models.UUIDField("ID", primary_key=True, default=uuid.uuid4, editable=False)
     type = models.CharField(max_length=100)
     status = models.CharField(max_length=10, choices=JobStatus, default=JobStatus.QUEUED)
     owner = models.ForeignKey(
@@ -31,17 +31,17 @@ class Job(models.Model):
     )
     # Null when the type's inputs are secret: those lie encrypted in Redis until the job has ended.
     input = models.JSONField(null=True, blank=True)
-    input_digest = models.CharField(max_length=64)
+    input_digest = models.CharField("digest of the input", max_length=64)
     idempotency_key = models.CharField(max_length=200, blank=True)
     queue = models.CharField(max_length=30)
     progress_done = models.BigIntegerField(default=0)
     progress_total = models.BigIntegerField(null=True, blank=True)
     progress_message = models.CharField(max_length=200, blank=True)
     problem = models.JSONField(null=True, blank=True)
-    is_parked = models.BooleanField(default=False)
+    is_parked = models.BooleanField("parked", default=False)
     attempts = models.PositiveIntegerField(default=0)
     max_attempts = models.PositiveIntegerField(default=3)
-    request_id = models.CharField(max_length=64, blank=True)
+    request_id = models.CharField("request ID", max_length=64, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     enqueued_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)

@@ -81,7 +81,7 @@ class NotificationAdmin(ReadOnlyAdmin):
     )
     list_filter = ("status", "event", "channel", "language", "provider")
     search_fields = ("id", "address", "election", "provider_message_id", "user__email")
-    search_help_text = "Address, user, election, an id of ours or the provider's"
+    search_help_text = "Address, user, election, an ID of ours or the provider's"
     list_select_related = ("user",)
     exclude = ("payload", "errors")
     readonly_fields = ("preview", "shown_id", "shown_errors")
@@ -249,12 +249,14 @@ class AnnouncementAdmin(ReadOnlyAdmin):
     list_display = ("event", "election", "recipients", "created_at", "fanned_out_at")
     list_filter = ("event",)
     search_fields = ("election",)
+    search_help_text = "An election's ID"
 
 
 @admin.register(Subscription)
 class SubscriptionAdmin(ReadOnlyAdmin):
     list_display = ("user", "election", "events", "channels", "created_at")
     search_fields = ("user__email", "election")
+    search_help_text = "User or election"
     list_select_related = ("user",)
 
 
@@ -263,6 +265,7 @@ class PreferencesAdmin(ReadOnlyAdmin):
     list_display = ("user", "language", "time_zone", "quiet_from", "quiet_until")
     list_filter = ("language",)
     search_fields = ("user__email",)
+    search_help_text = "User"
     list_select_related = ("user",)
 
 
@@ -271,6 +274,7 @@ class ContactAdmin(ReadOnlyAdmin):
     list_display = ("user", "channel", "address", "confirmed_at", "suppressed_at", "suppressed_reason")
     list_filter = ("channel", "suppressed_reason")
     search_fields = ("user__email", "address")
+    search_help_text = "User or address"
     list_select_related = ("user",)
     exclude = ("code_digest",)
 
@@ -280,4 +284,5 @@ class ProviderEventAdmin(ReadOnlyAdmin):
     list_display = ("received_at", "provider", "kind", "notification")
     list_filter = ("provider", "kind")
     search_fields = ("event_id", "notification__id")
+    search_help_text = "An event's or a message's ID"
     list_select_related = ("notification",)

@@ -62,12 +62,12 @@ class Contact(models.Model):
     address = models.CharField(max_length=254, blank=True)
     confirmed_at = models.DateTimeField(null=True, blank=True)
     pending_address = models.CharField(max_length=254, blank=True)
-    code_digest = models.CharField(max_length=64, blank=True)
+    code_digest = models.CharField("digest of the code", max_length=64, blank=True)
     code_sent_at = models.DateTimeField(null=True, blank=True)
-    code_tries = models.PositiveSmallIntegerField(default=0)
+    code_tries = models.PositiveSmallIntegerField("tries of the code", default=0)
     # A hard bounce, a complaint or a STOP: nothing is sent there until it is confirmed again.
     suppressed_at = models.DateTimeField(null=True, blank=True)
-    suppressed_reason = models.CharField(max_length=50, blank=True)
+    suppressed_reason = models.CharField("reason for the suppression", max_length=50, blank=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["user", "channel"], name="notifications_one_contact")]
@@ -101,7 +101,7 @@ class Announcement(models.Model):
     context = models.JSONField()
     expires_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
-    fanned_out_at = models.DateTimeField(null=True, blank=True)
+    fanned_out_at = models.DateTimeField("sent to all at", null=True, blank=True)
     recipients = models.PositiveIntegerField(default=0)
 
     class Meta:
@@ -131,7 +131,7 @@ class Notification(models.Model):
     between says so, and is settled by what the provider knows under its id, never by sending again blindly.
     """
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    id = models.UUIDField("ID", primary_key=True, default=uuid.uuid4, editable=False)
     event = models.CharField(max_length=12, choices=Event)
     election = models.CharField(max_length=110, blank=True)
     user = models.ForeignKey(
@@ -146,7 +146,7 @@ class Notification(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0)
     errors = models.JSONField(default=list, blank=True)
     provider = models.CharField(max_length=20, blank=True)
-    provider_message_id = models.CharField(max_length=200, blank=True)
+    provider_message_id = models.CharField("provider's message ID", max_length=200, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     due_at = models.DateTimeField()
     expires_at = models.DateTimeField(null=True, blank=True)
@@ -194,7 +194,7 @@ class ProviderEvent(models.Model):
     """A webhook event that was taken; its id is taken once."""
 
     provider = models.CharField(max_length=20)
-    event_id = models.CharField(max_length=200)
+    event_id = models.CharField("event ID", max_length=200)
     kind = models.CharField(max_length=50)
     notification = models.ForeignKey(Notification, on_delete=models.CASCADE, related_name="provider_events")
     received_at = models.DateTimeField(auto_now_add=True)

@@ -36,10 +36,10 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('name', models.CharField(max_length=100, unique=True)),
-                ('first_seq', models.BigIntegerField()),
+                ('first_seq', models.BigIntegerField(verbose_name='first number')),
                 ('tree_size', models.BigIntegerField()),
                 ('root_hash', models.BinaryField()),
-                ('manifest_sha256', models.BinaryField()),
+                ('manifest_sha256', models.BinaryField(verbose_name='SHA-256 of the manifest')),
             ],
             options={
                 'ordering': ['-id'],
@@ -64,9 +64,9 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('chain_id', models.BigIntegerField()),
+                ('chain_id', models.BigIntegerField(verbose_name='chain ID')),
                 ('contract', models.CharField(max_length=42)),
-                ('tx_hash', models.BinaryField()),
+                ('tx_hash', models.BinaryField(verbose_name='transaction hash')),
                 ('tree_size', models.BigIntegerField()),
                 ('root_hash', models.BinaryField()),
             ],
@@ -78,13 +78,13 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Entry',
             fields=[
-                ('id', models.UUIDField(default=audit.models.entry_id, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=audit.models.entry_id, editable=False, primary_key=True, serialize=False, verbose_name='ID')),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('action', models.CharField(max_length=100)),
                 ('actor', models.CharField(max_length=200)),
                 ('target', models.CharField(blank=True, max_length=300)),
                 ('data', models.JSONField(default=dict)),
-                ('request_id', models.CharField(blank=True, max_length=64)),
+                ('request_id', models.CharField(blank=True, max_length=64, verbose_name='request ID')),
                 ('transaction', models.BigIntegerField(db_default=django.db.models.functions.comparison.Cast(django.db.models.functions.comparison.Cast(audit.models.TransactionId(), models.TextField()), models.BigIntegerField()), editable=False)),
             ],
             options={
@@ -110,7 +110,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Leaf',
             fields=[
-                ('seq', models.BigIntegerField(primary_key=True, serialize=False)),
+                ('seq', models.BigIntegerField(primary_key=True, serialize=False, verbose_name='number')),
                 ('body', models.TextField()),
                 ('entry_hash', models.BinaryField()),
                 ('entry', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='leaf', to='audit.entry')),

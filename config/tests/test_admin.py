@@ -41,6 +41,25 @@ def test_every_model_has_an_admin_of_the_shared_kind(model):
     assert isinstance(admin.site.get_model_admin(model), ModelAdmin if model._meta.app_label == "audit" else StaffAdmin)
 
 
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
+def test_no_label_reads_like_a_variable(model):
+    """What Django derives from `public_id`, `tx_hash` or `is_active` is not English."""
+    names = [model._meta.verbose_name, model._meta.verbose_name_plural]
+    names += [field.verbose_name for field in model._meta.concrete_fields]
+    for name in names:
+        words = str(name).split()
+        assert not {"id", "tx", "jti", "sha256", "eid", "url", "sms", "seq", "api"} & set(words), name
+        assert words[0] not in {"is", "has"}, name
+    assert not str(model._meta.verbose_name).endswith(" in"), "a sign-in is one word"
+
+
+def test_every_search_says_what_it_looks_in():
+    silent = [
+        m._meta.label for m, found in admin.site._registry.items() if found.search_fields and not found.search_help_text
+    ]
+    assert silent == []
+
+
 def test_only_models_with_a_composite_key_are_left_out():
     composite = {m._meta.label for m in apps.get_models() if isinstance(m._meta.pk, CompositePrimaryKey)}
     assert composite == COMPOSITE
