@@ -34,8 +34,11 @@ def verify_bundle(path: Path, *, keys: Sequence[str]) -> int:
         if not parsed:
             report.add_unchecked("bundle", "--key", NO_KEY)
     if parsed:
-        with progress_bar() as progress:
-            report = verify_path(path, keys=parsed, progress=progress)
+        try:
+            with progress_bar() as progress:
+                report = verify_path(path, keys=parsed, progress=progress)
+        except Exception as error:  # left to itself, it would exit with 1 and so call itself tampering
+            report.add_unchecked("bundle", str(path), f"could not be checked: {type(error).__name__}: {error}")
     print_report(report, started=started)
     return report.exit_code
 

@@ -90,7 +90,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name_plural': 'entries',
                 'ordering': ['-id'],
-                'indexes': [models.Index(fields=['transaction'], name='audit_entry_transaction'), models.Index(fields=['actor'], name='audit_entry_actor'), models.Index(fields=['target'], name='audit_entry_target'), django.contrib.postgres.indexes.BrinIndex(autosummarize=True, fields=['created_at'], name='audit_entry_created_at', pages_per_range=16)],
+                'indexes': [models.Index(fields=['transaction'], name='audit_entry_transaction'), models.Index(fields=['actor'], name='audit_entry_actor'), models.Index(fields=['target'], name='audit_entry_target'), django.contrib.postgres.indexes.BrinIndex(autosummarize=True, fields=['created_at'], name='audit_entry_created_at', pages_per_range=16), models.Index(condition=models.Q(('action__in', ['audit.log.exported', 'audit.log.anchored', 'audit.log.verified'])), fields=['id'], name='audit_entry_registers')],
                 'constraints': [models.CheckConstraint(condition=models.Q(('created_at__gte', datetime.datetime(1970, 1, 1, 0, 0, tzinfo=datetime.timezone.utc)), ('created_at__lt', datetime.datetime(9999, 1, 1, 0, 0, tzinfo=datetime.timezone.utc))), name='audit_entry_created_at_range')],
             },
         ),

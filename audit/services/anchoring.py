@@ -4,8 +4,9 @@ from django.db import transaction
 
 from audit.exceptions import NothingToAnchor
 from audit.models import Anchor, Checkpoint
+from audit.registers import ANCHORS
 from audit.selectors import get_checkpoint
-from audit.services.recording import record
+from audit.services.registering import record_row
 
 
 def get_root_to_anchor(*, chain_id: int, contract: str) -> Checkpoint:
@@ -28,9 +29,5 @@ def record_anchor(*, chain_id: int, contract: str, tx_hash: bytes, tree_size: in
         defaults={"tx_hash": tx_hash, "root_hash": root_hash},
     )
     if is_new:
-        record(
-            action="audit.log.anchored",
-            target=f"anchor:{chain_id}/{contract.lower()}/{tree_size}",
-            data={"tx_hash": tx_hash, "root_hash": root_hash},
-        )
+        record_row(ANCHORS, anchor, target=f"anchor:{chain_id}/{contract.lower()}/{tree_size}")
     return anchor

@@ -19,10 +19,12 @@ from django.utils import timezone
 from audit.exceptions import NothingToExport
 from audit.merkle import tile_path, tiles_over
 from audit.models import Checkpoint, Export, Leaf
+from audit.registers import EXPORTS
 from audit.selectors import fetch_tile, get_checkpoint
 from audit.services.recording import record
+from audit.services.registering import record_row
 from audit.storage import WriteOnce
-from audit.verification.bundles import Manifest, write_manifest
+from audit.verification.bundles import Manifest, export_name, write_manifest
 
 logger = logging.getLogger(__name__)
 MAX_MEMORY = 1 << 23
@@ -46,7 +48,7 @@ def export_log() -> Export:
     if checkpoint.tree_size <= first_seq:
         raise NothingToExport
     previous = get_checkpoint(size=first_seq) if first_seq else None
-    name = f"{checkpoint.created_at:%Y-%m-%d}-{checkpoint.tree_size:012d}"
+    name = export_name(checkpoint.created_at, checkpoint.tree_size)
     store = get_export_storage()
     files: dict[str, tuple[str, int]] = {}
     for path, content in export_files(checkpoint, previous):
@@ -57,18 +59,19 @@ def export_log() -> Export:
         file.write(manifest)
         write_once(store, f"{name}/manifest.json", file)
     with transaction.atomic():
-        export = Export.objects.create(
+        export, is_new = Export.objects.get_or_create(
             name=name,
-            first_seq=first_seq,
-            tree_size=checkpoint.tree_size,
-            root_hash=bytes(checkpoint.root_hash),
-            manifest_sha256=hashlib.sha256(manifest).digest(),
+            defaults={
+                "first_seq": first_seq,
+                "tree_size": checkpoint.tree_size,
+                "root_hash": bytes(checkpoint.root_hash),
+                "manifest_sha256": hashlib.sha256(manifest).digest(),
+            },
         )
-        record(
-            action="audit.log.exported",
-            target=f"export:{name}",
-            data={"first_seq": first_seq, "tree_size": checkpoint.tree_size, "root_hash": checkpoint.root_hash},
-        )
+        if not is_new:
+            # Another process wrote the same files meanwhile, and has said so.
+            raise NothingToExport
+        record_row(EXPORTS, export, target=f"export:{name}")
     return export
 
 

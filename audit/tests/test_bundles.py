@@ -41,8 +41,8 @@ def test_a_whole_bundle(bundle):
 @pytest.mark.slow
 @pytest.mark.parametrize("cpus", [1, 2])
 def test_blocks_join_wherever_they_are_cut(bundle, monkeypatch, cpus):
-    monkeypatch.setattr("audit.verification.lines.BLOCK_BYTES", 1000)
-    monkeypatch.setattr("audit.verification.lines.PARALLEL_FROM", 1)
+    monkeypatch.setattr("audit.verification.bundles.lines.BLOCK_BYTES", 1000)
+    monkeypatch.setattr("audit.verification.bundles.lines.PARALLEL_FROM", 1)
     monkeypatch.setattr("os.cpu_count", lambda: cpus)
     assert check(bundle) == (0, [])
     changed = rewrite(bundle, "entries.jsonl", lambda was: was.replace(b"thing:7", b"thing:8"))
@@ -127,7 +127,7 @@ def sized(size):
         ("tile/0/000", lambda was: None, 1, "tile/0/000: is missing"),
         ("manifest.json", lambda was: was[:50], 2, "manifest.json is not an export's manifest"),
         ("manifest.json", lambda was: b"[]", 2, "manifest.json is not an export's manifest"),
-        ("manifest.json", lambda was: None, 2, "manifest.json cannot be read"),
+        ("manifest.json", lambda was: None, 2, "manifest.json is missing"),
         ("manifest.json", lambda was: was.replace(b"export/1", b"export/9"), 2, "its format is"),
         ("manifest.json", sized(b"0"), 2, "no range of entries"),
         ("manifest.json", sized(b"-1"), 2, "not a count"),

@@ -261,8 +261,9 @@ def test_a_tile(log, statement, said):
     [
         ("tree_size = 299", "tree_size: is 299, was signed as 300"),
         ("root_hash = sha256('x')", "root_hash: is not the signed one"),
-        ("created_at = created_at - interval '1 second'", "+00:00, was signed as 20"),
+        ("created_at = created_at - interval '1 second'", " UTC, was signed as 20"),
         ("created_at = created_at + interval '1 microsecond'", "created_at: is 20"),
+        ("created_at = 'infinity'", "created_at: is infinity UTC, was signed as 20"),
         ("note = regexp_replace(note, E'— [^\\n]+\\n$', '')", "note: has no signed time"),
         (
             "note = replace(note, E'\\n300\\n', E'\\n299\\n')",
@@ -390,7 +391,9 @@ def test_a_whole_export_removed(exports):
 def test_a_row_of_an_export_changed(exports):
     _, first, _ = exports
     tamper(f"UPDATE audit_export SET root_hash = sha256('x') WHERE name = '{first}'")
-    assert findings() == [f"export {first}: root_hash: in the database is not the export's"]
+    [in_store, logged] = findings()
+    assert in_store == f"export {first}: root_hash: in the database is not the export's"
+    assert logged.startswith(f'export {first}: root_hash: is "0x2d71')
 
 
 @pytest.mark.slow

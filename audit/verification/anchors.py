@@ -1,5 +1,7 @@
 """Reads anchored roots from the AuditAnchor contract by plain JSON-RPC, without any of our chain code."""
 
+from typing import Any
+
 import requests
 
 from audit.verification.database import Claim
@@ -7,19 +9,31 @@ from audit.verification.database import Claim
 COUNT = "0x06661abd"  # count()
 ANCHORS = "0x368b733e"  # anchors(uint256)
 TIMEOUT_SECONDS = 10
+# One an hour for a hundred years: a contract that says more is none of ours, or the node lies.
+MAX_ANCHORS = 1_000_000
 
 
 class AnchorsUnreadable(Exception):
     """The node or the contract did not answer as it should."""
 
 
-def call(url: str, contract: str, data: str) -> bytes:
-    body = {"jsonrpc": "2.0", "id": 1, "method": "eth_call", "params": [{"to": contract, "data": data}, "latest"]}
+def ask(url: str, method: str, *parameters: Any) -> bytes:
+    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}
     try:
         answer = requests.post(url, json=body, timeout=TIMEOUT_SECONDS).json()
-        return bytes.fromhex(answer["result"].removeprefix("0x"))
+        digits = answer["result"].removeprefix("0x")
+        return bytes.fromhex(digits.rjust(len(digits) + len(digits) % 2, "0"))
     except (requests.RequestException, KeyError, TypeError, AttributeError, ValueError) as error:
         raise AnchorsUnreadable(f"the node at {url} did not answer: {type(error).__name__}") from error
+
+
+def call(url: str, contract: str, data: str) -> bytes:
+    return ask(url, "eth_call", {"to": contract, "data": data}, "latest")
+
+
+def read_chain_id(*, url: str) -> int:
+    """Return the number of the chain that the node is of."""
+    return int.from_bytes(ask(url, "eth_chainId"))
 
 
 def read_anchors(*, url: str, contract: str) -> list[Claim]:
@@ -27,8 +41,11 @@ def read_anchors(*, url: str, contract: str) -> list[Claim]:
     answer = call(url, contract, COUNT)
     if len(answer) != 32:
         raise AnchorsUnreadable(f"there is no AuditAnchor contract at {contract}")
+    count = int.from_bytes(answer)
+    if count > MAX_ANCHORS:
+        raise AnchorsUnreadable(f"the contract at {contract} says that it holds {count} anchors")
     claims = []
-    for index in range(int.from_bytes(answer)):
+    for index in range(count):
         row = call(url, contract, ANCHORS + index.to_bytes(32).hex())
         if len(row) != 96:
             raise AnchorsUnreadable(f"the contract at {contract} did not return anchor {index}")

@@ -1,11 +1,12 @@
 """What a verification found."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 WHOLE, TAMPERED, UNCHECKED = "whole", "tampered", "unchecked"
 EXIT_CODES = {WHOLE: 0, TAMPERED: 1, UNCHECKED: 2}
 MAX_FINDINGS = 1000
+MAX_TEXT = 1000  # characters
 
 Progress = Callable[[str, int, int], None]  # the stage's name, what is done of it, its total
 
@@ -47,6 +48,7 @@ class Report:
             self._append(finding)
 
     def _append(self, finding: Finding) -> None:
+        finding = replace(finding, place=printable(finding.place), message=printable(finding.message))
         # Tampering is never crowded out by what merely could not be checked.
         if len(self.findings) < MAX_FINDINGS or (finding.is_tampering and self.outcome != TAMPERED):
             self.findings.append(finding)
@@ -62,6 +64,18 @@ class Report:
     @property
     def exit_code(self) -> int:
         return EXIT_CODES[self.outcome]
+
+
+def printable(text: str) -> str:
+    """Spell out characters that move a terminal's cursor, end the line or cannot be stored; cut what is too long.
+
+    A bundle can hold any, and they come into messages.
+    """
+    if len(text) > MAX_TEXT:
+        text = f"{text[:MAX_TEXT]}…"
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def in_ranges(part: str, noun: str, found: list[tuple[int, str]]) -> list[Finding]:

@@ -73,9 +73,9 @@ def test_a_full_rewrite_with_the_key_is_betrayed_by_the_chain(contract: str, anv
 def test_a_forged_row_of_an_anchor_is_found(contract: str, anvil: str) -> None:
     anchor(grow(5), anvil)
     tamper("UPDATE audit_anchor SET root_hash = sha256('x')")
-    assert [str(finding) for finding in verify_log(processes=1)[1].findings] == [
-        "anchor of size 5: the chain does not have it as it is stored here"
-    ]
+    [on_chain, logged] = [str(finding) for finding in verify_log(processes=1)[1].findings]
+    assert on_chain == "anchor of size 5: the chain does not have it as it is stored here"
+    assert logged.startswith('anchor of size 5: root_hash: is "0x2d71')
 
 
 def test_the_daily_job_is_started_once_a_size(contract: str, anvil: str) -> None:

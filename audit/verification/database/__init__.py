@@ -5,7 +5,8 @@ import psycopg
 from audit.merkle import EMPTY_ROOT
 from audit.note import VerifierKey
 from audit.verification.database.chunks import CHUNK_ENTRIES, run_chunks
-from audit.verification.database.claims import Claim, check_claims, read_checkpoints
+from audit.verification.database.claims import Claim, check_claims, check_named, read_checkpoints
+from audit.verification.database.registers import check_registers, name_checkpoints, read_registers
 from audit.verification.database.rows import differing_fields
 from audit.verification.database.tree import Joined, check_upper_tiles, missing
 from audit.verification.report import Progress, Report, no_progress
@@ -41,6 +42,9 @@ def verify_database(
     """Check the tables, and that the tree had each claimed root at its size; add what is wrong to the report."""
     with psycopg.connect(conninfo, autocommit=True) as connection:
         size = read_size(connection, report)
+        registered = read_registers(connection)
+        named = {claim.tree_size: claim.place for claim in claims} | dict(name_checkpoints(registered))
+        check_named(connection, named, report=report)
         claims = [*claims, *read_checkpoints(connection, keys=keys, report=report)]
         sizes = sorted(
             {claim.tree_size for claim in claims if 0 < claim.tree_size <= size} | ({size} if size else set())
@@ -58,6 +62,7 @@ def verify_database(
             report.add("entries", f"leaf {seq}", f"hides the entry {entry}: the log's numbers begin at 0")
         report.extend(check_upper_tiles(connection, size, joined.tile_roots))
         check_claims(claims, size=size, roots=roots, report=report)
+        report.extend(check_registers(registered))
         waiting, oldest = connection.execute(
             "SELECT count(*), min(created_at) FROM audit_entry e WHERE created_at < now() - %s::interval"
             " AND NOT EXISTS (SELECT FROM audit_leaf l WHERE l.entry_id = e.id)",

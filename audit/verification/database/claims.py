@@ -5,8 +5,14 @@ from datetime import UTC, datetime
 
 import psycopg
 
-from audit.note import NoteError, VerifierKey, open_checkpoint
+from audit.note import MAX_TREE_SIZE, NoteError, VerifierKey, open_checkpoint
 from audit.verification.report import Report
+
+# As text and as a number: a time may be one that Python has no moment for (`infinity`).
+CHECKPOINTS = """
+SELECT id, (created_at AT TIME ZONE 'UTC')::text || ' UTC', extract(epoch FROM created_at), tree_size, root_hash, note
+FROM audit_checkpoint ORDER BY id
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +28,8 @@ class Claim:
 def read_checkpoints(connection: psycopg.Connection, *, keys: list[VerifierKey], report: Report) -> list[Claim]:
     """Open every stored checkpoint; return what the whole ones claim."""
     claims: list[Claim] = []
-    query = "SELECT id, created_at, tree_size, root_hash, note FROM audit_checkpoint ORDER BY id"
     count = largest = 0
-    for id_, created_at, tree_size, root_hash, note in connection.execute(query):
+    for id_, created_at, seconds, tree_size, root_hash, note in connection.execute(CHECKPOINTS):
         count += 1
         place = f"checkpoint {id_} (size {tree_size})"
         try:
@@ -38,15 +43,31 @@ def read_checkpoints(connection: psycopg.Connection, *, keys: list[VerifierKey],
             report.add("checkpoints", place, "root_hash: is not the signed one")
         if signed.signed_at is None:
             report.add("checkpoints", place, "note: has no signed time")
-        elif created_at.timestamp() != signed.signed_at:
-            was = datetime.fromtimestamp(signed.signed_at, UTC)
-            report.add("checkpoints", place, f"created_at: is {created_at.astimezone(UTC)}, was signed as {was}")
-        if signed.tree_size < largest:
-            report.add("checkpoints", place, f"smaller than one before it ({largest})")
+        elif seconds != signed.signed_at:
+            was = spell_seconds(signed.signed_at)
+            report.add("checkpoints", place, f"created_at: is {created_at}, was signed as {was}")
+        if signed.tree_size <= largest:
+            report.add("checkpoints", place, f"is not larger than one before it ({largest})")
         largest = max(largest, signed.tree_size)
         claims.append(Claim("checkpoints", place, signed.tree_size, signed.root_hash))
     report.counts["checkpoints"] = count
     return claims
+
+
+def spell_seconds(seconds: int) -> str:
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (ValueError, OverflowError, OSError):  # signed, but of no calendar
+        return f"{seconds} s"
+
+
+def check_named(connection: psycopg.Connection, named: dict[int, str], *, report: Report) -> None:
+    """Find checkpoints that are gone although something was made from them: `named` says what, by their sizes."""
+    query = "SELECT size FROM unnest(%s::bigint[]) size WHERE NOT EXISTS"
+    query += " (SELECT FROM audit_checkpoint WHERE tree_size = size) ORDER BY size"
+    for (tree_size,) in connection.execute(query, [[size for size in named if 0 < size <= MAX_TREE_SIZE]]):
+        message = f"is gone, {named[tree_size]} was made from it"
+        report.add("checkpoints", f"checkpoint of size {tree_size}", message)
 
 
 def check_claims(claims: list[Claim], *, size: int, roots: dict[int, bytes | None], report: Report) -> None:

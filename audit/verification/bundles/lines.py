@@ -12,13 +12,15 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import IO
 
 import orjson
 
 from audit.canonical import FIELDS, canonical_json
+from audit.verification.bundles.sources import BundleFile, BundleUnreadable
 
 BLOCK_BYTES = 1 << 20
+# PostgreSQL's jsonb ends there: no entry's data is longer.
+MAX_LINE = 256 << 20
 # Fewer entries than that are checked in this process: others would take longer to start.
 PARALLEL_FROM = 100_000
 _FIELDS = frozenset(FIELDS)
@@ -69,16 +71,20 @@ def check_block(text: bytes, first_seq: int) -> Block:
     return block
 
 
-def blocks_of(file: IO[bytes]) -> Iterator[bytes]:
-    """Cut a file into blocks of whole lines, about a megabyte each."""
+def blocks_of(file: BundleFile) -> Iterator[bytes]:
+    """Cut a file into blocks of whole lines, about a megabyte each; raise BundleUnreadable where a line has no end."""
     rest: list[bytes] = []
+    length = 0
     while read := file.read(BLOCK_BYTES):
         cut = read.rfind(b"\n") + 1
         if cut:
             rest.append(read[:cut])
             yield b"".join(rest)
-            rest = []
+            rest, length = [], 0
         rest.append(read[cut:])
+        length += len(read) - cut
+        if length > MAX_LINE:
+            raise BundleUnreadable(f"{file.name}: one of its lines is longer than any entry")
     if last := b"".join(rest):
         yield last
 
