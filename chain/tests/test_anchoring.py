@@ -78,6 +78,44 @@ def test_a_forged_row_of_an_anchor_is_found(contract: str, anvil: str) -> None:
     assert logged.startswith('anchor of size 5: root_hash: is "0x2d71')
 
 
+def found() -> list[str]:
+    return [str(finding) for finding in verify_log(processes=1)[1].findings]
+
+
+def test_an_anchor_in_a_former_contract_is_checked_there(contract: str, anvil: str, settings: Any) -> None:
+    anchor(grow(5), anvil)
+    settings.AUDIT_ANCHOR_CONTRACT = Ground(anvil).deploy("AuditAnchor", OWNER.address).lower()
+    size = grow(1)
+    anchor(size, anvil)
+    _, report = verify_log(processes=1)
+    assert (report.findings, report.counts["anchors"]) == ([], 2)
+    tamper("UPDATE audit_anchor SET root_hash = sha256('x') WHERE tree_size = 5")
+    assert "anchor of size 5: the chain does not have it as it is stored here" in found()
+
+
+def test_a_node_of_another_chain_is_no_tampering(contract: str, anvil: str, settings: Any) -> None:
+    anchor(grow(5), anvil)
+    settings.CHAIN_ID = 5
+    [line] = found()
+    assert line == f"anchors on chain 5 in {contract}: cannot be read: the node at {anvil} is of chain 31337"
+    tamper("UPDATE audit_anchor SET chain_id = 6")
+    _, report = verify_log(processes=1)
+    assert "anchor of size 5: chain_id: is 6, was logged as 31337" in map(str, report.findings)
+    assert report.exit_code == 1
+
+
+def test_roots_on_chain_that_the_log_never_had(contract: str, anvil: str) -> None:
+    size = grow(5)
+    ground = Ground(anvil)
+    ground.transact("anchor", size - 2, b"r" * 32, to=contract, contract="AuditAnchor")
+    ground.transact("anchor", size + 40, b"r" * 32, to=contract, contract="AuditAnchor")
+    lines = found()
+    assert f"anchor 0 (size {size - 2}, block " in lines[-1]
+    assert "the entries of today do not have the root that it vouches for" in lines[-1]
+    assert any(f"checkpoint of size {size - 2}: is gone, anchor 0 " in line for line in lines)
+    assert any("the log's tail was cut, anchor 1 (size" in line for line in lines)
+
+
 def test_the_daily_job_is_started_once_a_size(contract: str, anvil: str) -> None:
     assert start_anchoring() is None
     grow(5)
