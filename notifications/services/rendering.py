@@ -76,7 +76,7 @@ def render(notification: Notification) -> Rendered:
         context = context_of(notification)
         if notification.channel == Channel.SMS:
             context["title"] = shortened(context["title"], MAX_SMS_TITLE)
-            text = from_template(f"{event}.sms.txt", context)
+            text = f"{context['test_note']} {from_template(f'{event}.sms.txt', context)}"
             return Rendered("", plain_if_enough(" ".join(text.split())), "", context["unsubscribe_url"])
         subject = shortened(single_line(from_template(f"{event}.subject.txt", context)), MAX_SUBJECT)
         context["subject"] = subject
@@ -111,7 +111,7 @@ def context_of(notification: Notification) -> dict[str, Any]:
         "site_url": base,
         "unsubscribe_url": unsubscribe_url,
         "title": "",
-        "is_test": notification.event == Event.TEST,
+        "test_note": note_of_test(event) if notification.event == Event.TEST else "",
     }
     if event == Event.CONFIRMATION:
         return context | {name: payload[name] for name in ("code", "minutes") if name in payload}
@@ -131,6 +131,13 @@ def context_of(notification: Notification) -> dict[str, Any]:
     except (KeyError, TypeError, ValueError) as error:
         raise TemplateIncomplete(str(error)) from error
     return context
+
+
+def note_of_test(event: str) -> str:
+    """Say that what follows is no real message."""
+    if event == Event.CONFIRMATION:
+        return gettext("This is a test. The code confirms nothing.")
+    return gettext("This is a test. The election below is an example.")
 
 
 def unnamed_election(notification: Notification) -> str:

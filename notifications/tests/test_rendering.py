@@ -163,3 +163,16 @@ def test_percents_and_directions_are_the_languages_own():
     assert "(50.9%)" in render(made("tallied")).text
     assert "(50,9\u00a0%)" in render(made("tallied", language="bg")).text
     assert 'dir="auto"' in render(made("tallied", title="שלום עולם")).html
+
+
+@pytest.mark.parametrize("channel", ["email", "sms"])
+@pytest.mark.parametrize("sampled", ["created", "closing", "tallied", "cancelled", "confirmation"])
+def test_a_test_says_so_in_every_form(channel, sampled):
+    row = made(sampled, channel=channel)
+    assert "test" not in render(row).text
+    row.payload["sample_of"], row.event = sampled, "test"
+    message = render(row)
+    assert message.text.startswith("This is a test.")
+    assert channel == "sms" or "This is a test." in message.html
+    # A confirmation is not about an election.
+    assert ("election" in message.text.partition("\n")[0]) == (sampled != "confirmation")
