@@ -11,7 +11,8 @@ class Contract(models.Model):
     """An indexed contract: its address, and the profile that decides how its logs are read."""
 
     chain_id = models.BigIntegerField("chain ID")
-    address = models.CharField(max_length=42, help_text="0x and lower case")
+    # 0x and lower case.
+    address = models.CharField(max_length=42)
     profile = models.CharField(max_length=40)
     deployment_block = models.BigIntegerField()
     is_active = models.BooleanField("active", default=True)
@@ -47,6 +48,9 @@ class Checkpoint(models.Model):
     reconcile_differences = models.IntegerField(
         "differences at the last recount", null=True, help_text="Elections that differed from a recount"
     )
+
+    class Meta:
+        verbose_name = "indexer's checkpoint"
 
     def __str__(self) -> str:
         return f"chain {self.chain_id} at {self.block_number}"
@@ -131,7 +135,7 @@ class Coverage(models.Model):
             models.UniqueConstraint(fields=["contract", "from_block"], name="chain_coverage_once"),
             models.CheckConstraint(condition=Q(to_block__gte=models.F("from_block")), name="chain_coverage_forward"),
         ]
-        verbose_name_plural = "coverage"
+        verbose_name = "covered range"
 
     def __str__(self) -> str:
         return f"{self.contract_id}: {self.from_block}–{self.to_block}"
@@ -183,7 +187,7 @@ class Transaction(models.Model):
     key = models.CharField("asked for by", max_length=100, unique=True)
     kind = models.CharField(max_length=60)
     to = models.CharField("recipient", max_length=42)
-    data = models.TextField("call data", help_text="0x…")
+    data = models.TextField("call data")
     gas = models.BigIntegerField("gas limit")
     max_fee_per_gas = models.DecimalField("max fee per gas (wei)", max_digits=40, decimal_places=0)
     max_priority_fee_per_gas = models.DecimalField("max priority fee per gas (wei)", max_digits=40, decimal_places=0)

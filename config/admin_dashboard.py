@@ -18,6 +18,7 @@ from config.admin_metrics import request_rates
 from elections.models import ChainHead, Election, Status
 
 COLOUR = "#7c3aed"
+GREY = "#7d8592"
 SHOWN_ENTRIES = 12
 # The theme's own options hide the vertical scale, without which a chart says little.
 CHART_OPTIONS = json.dumps(
@@ -28,8 +29,9 @@ CHART_OPTIONS = json.dumps(
         "elements": {"point": {"radius": 2}, "line": {"tension": 0}},
         "datasets": {"bar": {"maxBarThickness": 40, "borderRadius": 4}},
         "scales": {
-            "x": {"grid": {"display": False}},
-            "y": {"beginAtZero": True, "suggestedMax": 4, "ticks": {"precision": 0}},
+            # A grey that reads on white and on black: the theme does not tell the charts which it is.
+            "x": {"grid": {"display": False}, "ticks": {"color": GREY}},
+            "y": {"beginAtZero": True, "suggestedMax": 4, "ticks": {"precision": 0, "color": GREY}},
         },
     }
 )

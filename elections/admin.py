@@ -40,7 +40,7 @@ class ElectionAdmin(ReadOnlyAdmin):
 
     list_display = (
         "show_title",
-        "public_id",
+        "show_public_id",
         "show_status",
         "show_finality",
         "start_block",
@@ -76,6 +76,10 @@ class ElectionAdmin(ReadOnlyAdmin):
     @display(description="Title")
     def show_title(self, election: Election) -> str:
         return title_of(election.document) or "not described"
+
+    @display(description="Public ID", ordering="public_id")
+    def show_public_id(self, election: Election) -> str:
+        return copyable(election.public_id)
 
     @display(description="Votes")
     def show_tally(self, election: Election) -> str:
@@ -116,13 +120,17 @@ class ElectionAdmin(ReadOnlyAdmin):
 
 @admin.register(ChainHead)
 class ChainHeadAdmin(ReadOnlyAdmin):
-    list_display = ("chain_id", "number", "safe_block", "finalized_block", "block_seconds")
+    list_display = ("chain_id", "number", "safe_block", "finalized_block", "show_pace")
     exclude = ("hash", "timestamp")
     readonly_fields = ("show_hash", "show_time")
 
     @display(description="Hash")
     def show_hash(self, head: ChainHead) -> str:
         return copyable(hexadecimal(head.hash), is_whole=True)
+
+    @display(description="Seconds per block", ordering="block_seconds")
+    def show_pace(self, head: ChainHead) -> str:
+        return f"{head.block_seconds:.2f}"
 
     @display(description="Time")
     def show_time(self, head: ChainHead) -> str:

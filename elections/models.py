@@ -74,10 +74,11 @@ class Metadata(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        verbose_name_plural = "metadata"
+        verbose_name = "description"
 
     def __str__(self) -> str:
-        return f"0x{bytes(self.hash).hex()}"
+        title = self.document.get("title") if isinstance(self.document, dict) else None
+        return str(title) if title else f"0x{bytes(self.hash).hex()}"
 
 
 class ElectionQuerySet(models.QuerySet["Election"]):
@@ -95,7 +96,8 @@ class Election(models.Model):
     # "{chain_id}-{first 8 hex digits of the contract}-{election_id}"
     public_id = models.CharField("public ID", max_length=110, unique=True)
     chain_id = models.BigIntegerField("chain ID")
-    contract = models.CharField(max_length=42, help_text="0x and lower case")
+    # 0x and lower case.
+    contract = models.CharField(max_length=42)
     election_id = UInt256Field("ID on the contract")
 
     metadata_hash = models.BinaryField(max_length=32, db_index=True)

@@ -22,7 +22,7 @@ class JobStepInline(ReadOnlyInline):
 
 @admin.register(Job)
 class JobAdmin(ReadOnlyAdmin):
-    list_display = ("short_id", "type", "shown_status", "queue", "attempts", "owner", "created_at", "finished_at")
+    list_display = ("short_id", "type", "shown_status", "attempts", "owner", "created_at", "finished_at")
     list_filter = ("status", "is_parked", "queue", "type")
     search_fields = ("id", "type", "idempotency_key", "request_id")
     search_help_text = "ID, type, idempotency key or request ID"

@@ -75,19 +75,24 @@ class NotificationAdmin(ReadOnlyAdmin):
         "user",
         "channel",
         "shown_status",
-        "attempts",
         "last_error",
-        "sent_at",
     )
     list_filter = ("status", "event", "channel", "language", "provider")
     search_fields = ("id", "address", "election", "provider_message_id", "user__email")
     search_help_text = "Address, user, election, an ID of ours or the provider's"
     list_select_related = ("user",)
-    exclude = ("payload", "errors")
-    readonly_fields = ("preview", "shown_id", "shown_errors")
+    fields = (
+        "event", "election", "user", "channel", "address", "language", "time_zone", "status", "preview", "shown_errors",
+        "attempts", "provider", "provider_message_id", "created_at", "due_at", "attempted_at", "claimed_until",
+        "sent_at", "finished_at", "expires_at", "shown_id",
+    )  # fmt: skip
+    readonly_fields = fields
     inlines = [ProviderEventInline]
     actions = ["send_again"]  # type: ignore[assignment]
     change_list_template = "notifications_admin/change_list.html"
+
+    class Media:
+        css = {"all": ["notifications/admin.css"]}
 
     @display(
         description="Status",
@@ -164,7 +169,13 @@ class NotificationAdmin(ReadOnlyAdmin):
             raise PermissionDenied
 
     def page(self, request: HttpRequest, template: str, title: str, context: dict[str, Any]) -> TemplateResponse:
-        whole = {**self.admin_site.each_context(request), "opts": self.model._meta, "title": title, **context}
+        whole = {
+            **self.admin_site.each_context(request),
+            "model_admin": self,
+            "title": title,
+            "content_title": title,
+            **context,
+        }
         return TemplateResponse(request, f"notifications_admin/{template}", whole)
 
     def templates_page(self, request: HttpRequest) -> HttpResponse:
@@ -254,10 +265,23 @@ class AnnouncementAdmin(ReadOnlyAdmin):
 
 @admin.register(Subscription)
 class SubscriptionAdmin(ReadOnlyAdmin):
-    list_display = ("user", "election", "events", "channels", "created_at")
+    list_display = ("user", "shown_election", "shown_events", "shown_channels", "created_at")
     search_fields = ("user__email", "election")
     search_help_text = "User or election"
     list_select_related = ("user",)
+    fields = readonly_fields = list_display
+
+    @display(description="Election", ordering="election")
+    def shown_election(self, row: Subscription) -> str:
+        return copyable(row.election) if row.election else "all"
+
+    @display(description="Events")
+    def shown_events(self, row: Subscription) -> str:
+        return ", ".join(str(Event(event).label) for event in row.events)
+
+    @display(description="Channels")
+    def shown_channels(self, row: Subscription) -> str:
+        return ", ".join(str(Channel(channel).label) for channel in row.channels)
 
 
 @admin.register(Preferences)

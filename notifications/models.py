@@ -156,6 +156,7 @@ class Notification(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        verbose_name = "message"
         ordering = ("-created_at", "id")
         constraints = [
             models.UniqueConstraint(

@@ -34,6 +34,9 @@ class Migration(migrations.Migration):
                 ('reconciled_at', models.DateTimeField(null=True, verbose_name='last recounted at')),
                 ('reconcile_differences', models.IntegerField(help_text='Elections that differed from a recount', null=True, verbose_name='differences at the last recount')),
             ],
+            options={
+                'verbose_name': "indexer's checkpoint",
+            },
         ),
         migrations.CreateModel(
             name='Block',
@@ -55,7 +58,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('chain_id', models.BigIntegerField(verbose_name='chain ID')),
-                ('address', models.CharField(help_text='0x and lower case', max_length=42)),
+                ('address', models.CharField(max_length=42)),
                 ('profile', models.CharField(max_length=40)),
                 ('deployment_block', models.BigIntegerField()),
                 ('is_active', models.BooleanField(default=True, verbose_name='active')),
@@ -75,7 +78,7 @@ class Migration(migrations.Migration):
                 ('key', models.CharField(max_length=100, unique=True, verbose_name='asked for by')),
                 ('kind', models.CharField(max_length=60)),
                 ('to', models.CharField(max_length=42, verbose_name='recipient')),
-                ('data', models.TextField(help_text='0x…', verbose_name='call data')),
+                ('data', models.TextField(verbose_name='call data')),
                 ('gas', models.BigIntegerField(verbose_name='gas limit')),
                 ('max_fee_per_gas', models.DecimalField(decimal_places=0, max_digits=40, verbose_name='max fee per gas (wei)')),
                 ('max_priority_fee_per_gas', models.DecimalField(decimal_places=0, max_digits=40, verbose_name='max priority fee per gas (wei)')),
@@ -99,7 +102,7 @@ class Migration(migrations.Migration):
                 ('contract', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='chain.contract')),
             ],
             options={
-                'verbose_name_plural': 'coverage',
+                'verbose_name': 'covered range',
                 'constraints': [models.UniqueConstraint(fields=('contract', 'from_block'), name='chain_coverage_once'), models.CheckConstraint(condition=models.Q(('to_block__gte', models.F('from_block'))), name='chain_coverage_forward')],
             },
         ),

@@ -155,6 +155,19 @@ def test_elections_are_found_by_their_title(client):
 
 
 @pytest.mark.django_db
+def test_a_page_s_heading_leaves_names_as_they_are_and_counts_only_what_was_searched(client):
+    client.force_login(UserFactory(role="viewer"))
+    user = UserFactory(email="ada@example.org")
+    heading = client.get(f"/admin/accounts/user/{user.pk}/change/").content.decode().partition("<h1")[2]
+    assert "ada@example.org" in heading.partition("</h1>")[0]
+    everybody = client.get("/admin/accounts/user/").content.decode().partition("<h1")[2].partition("</h1>")[0]
+    assert "Show all" not in everybody
+    found = client.get("/admin/accounts/user/?q=ada").content.decode().partition("<h1")[2].partition("</h1>")[0]
+    assert "1 result" in found
+    assert "Show all" in found
+
+
+@pytest.mark.django_db
 def test_a_destructive_action_asks_first_and_names_the_rows(client):
     client.force_login(UserFactory(role="admin"))
     sign_in = SignInFactory(user=UserFactory(email="gone@example.org"))

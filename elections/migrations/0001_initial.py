@@ -36,7 +36,7 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'verbose_name_plural': 'metadata',
+                'verbose_name': 'description',
             },
         ),
         migrations.CreateModel(
@@ -45,7 +45,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('public_id', models.CharField(max_length=110, unique=True, verbose_name='public ID')),
                 ('chain_id', models.BigIntegerField(verbose_name='chain ID')),
-                ('contract', models.CharField(help_text='0x and lower case', max_length=42)),
+                ('contract', models.CharField(max_length=42)),
                 ('election_id', elections.models.UInt256Field(verbose_name='ID on the contract')),
                 ('metadata_hash', models.BinaryField(db_index=True, max_length=32)),
                 ('start_block', elections.models.UInt256Field()),

@@ -59,6 +59,7 @@ class Migration(migrations.Migration):
                 ('user', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='notifications', to=settings.AUTH_USER_MODEL)),
             ],
             options={
+                'verbose_name': 'message',
                 'ordering': ('-created_at', 'id'),
             },
         ),

@@ -28,6 +28,8 @@ def test_lists_and_details_open_and_nothing_can_be_changed(client, role):
         "contact": Contact.objects.get(),
         "preferences": Preferences.objects.get(),
     }
+    styled = client.get(reverse("admin:notifications_notification_change", args=[rows["notification"].pk]))
+    assert b"notifications/admin.css" in styled.content
     for name, row in rows.items():
         assert client.get(reverse(f"admin:notifications_{name}_changelist")).status_code == 200
         change = reverse(f"admin:notifications_{name}_change", args=[row.pk])
@@ -35,7 +37,10 @@ def test_lists_and_details_open_and_nothing_can_be_changed(client, role):
         assert client.post(change, {}).status_code == 403
         assert client.get(reverse(f"admin:notifications_{name}_add")).status_code == 403
     page = client.get(reverse("admin:notifications_notification_changelist")).content.decode()
-    assert "<strong>email</strong> by file" in page
+    assert "<strong>E-mail</strong> by file" in page
+    subscriptions = client.get(reverse("admin:notifications_subscription_changelist")).content.decode()
+    assert "New election, Closing soon, Final tally, Cancelled" in subscriptions
+    assert "E-mail, SMS" in subscriptions
 
 
 @pytest.mark.parametrize("who", ["nobody", "citizen"])
@@ -98,7 +103,7 @@ def test_an_admin_sends_a_test_to_themself_and_a_viewer_does_not(client, sendgri
 
 def test_local_mails_are_shown(client):
     client.force_login(UserFactory(role="viewer"))
-    assert b"None yet" in client.get(MAILS).content
+    assert b"No mail was written yet" in client.get(MAILS).content
     row = notification(language="bg")
     deliver_due()
     page = client.get(MAILS).content.decode()
@@ -130,3 +135,15 @@ def test_the_dashboard_shows_the_providers(client):
     page = client.get("/admin/").content.decode()
     assert "E-mail (file): <strong>idle</strong>" in page
     assert "SMS (log): <strong>" in page
+
+
+@pytest.mark.parametrize(("page", "title"), [(TEMPLATES, "Templates"), (MAILS, "Mails on this machine")])
+def test_pages_beside_the_list_have_titles_and_one_lit_item_of_the_menu(client, page, title):
+    client.force_login(UserFactory(role="viewer"))
+    answer = client.get(page)
+    heading = " ".join(answer.content.decode().partition("<h1")[2].partition("</h1>")[0].split())
+    assert title in heading
+    lit = [
+        item["title"] for group in answer.context["sidebar_navigation"] for item in group["items"] if item.get("active")
+    ]
+    assert lit == ["Templates and tests" if page == TEMPLATES else "Messages"]

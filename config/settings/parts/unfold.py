@@ -1,5 +1,6 @@
 """The staff's admin: its theme, its menu, and what it needs of the Content-Security-Policy."""
 
+from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
@@ -19,10 +20,17 @@ def list_of(title: str, icon: str, model: str) -> dict[str, object]:
     return item(title, icon, f"admin:{model}_changelist")
 
 
+def is_among_messages(request: HttpRequest) -> bool:
+    """Tell the list of messages, and a message, from the pages beside it that have an item of their own."""
+    match = request.resolver_match
+    name = match.url_name if match else None
+    return name in {f"notifications_notification_{page}" for page in ("changelist", "change", "mails")}
+
+
 UNFOLD = {
     "SITE_TITLE": "Psephos",
     "SITE_HEADER": "Psephos",
-    "SITE_SUBHEADER": "Elections on chain",
+    "SITE_SUBHEADER": "Elections on chain, times in UTC",
     "SITE_SYMBOL": "how_to_vote",
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
@@ -55,7 +63,7 @@ UNFOLD = {
             {
                 "title": "Messages",
                 "items": [
-                    list_of("Messages", "mail", "notifications_notification"),
+                    list_of("Messages", "mail", "notifications_notification") | {"active": is_among_messages},
                     list_of("Announcements", "campaign", "notifications_announcement"),
                     list_of("Subscriptions", "notifications", "notifications_subscription"),
                     item("Templates and tests", "preview", "admin:notifications_notification_templates"),
@@ -64,7 +72,7 @@ UNFOLD = {
             {
                 "title": "Chain and work",
                 "items": [
-                    list_of("Index", "sync", "chain_checkpoint"),
+                    list_of("Indexer", "sync", "chain_checkpoint"),
                     list_of("Transactions", "receipt_long", "chain_transaction"),
                     list_of("Dead letters", "report", "chain_deadletter"),
                     list_of("Jobs", "work", "jobs_job"),
