@@ -8,6 +8,7 @@ from django.core.paginator import Paginator
 from django.db import connection
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.html import format_html, format_html_join
 from unfold.contrib.filters.admin import RangeDateTimeFilter
@@ -15,7 +16,8 @@ from unfold.decorators import display
 
 from audit.admin_base import NOTHING, ReadOnlyAdmin, copyable, formatted_json, hexadecimal, names_of, preformatted
 from audit.models import Anchor, Checkpoint, Entry, Export, Leaf, Tile, Verification
-from audit.selectors import get_last_verification, get_log_state, list_entries, name_people
+from audit.registers import ANCHORS, EXPORTS, VERIFICATIONS, Register
+from audit.selectors import get_last_verification, get_log_state, get_voucher, list_entries, name_people
 
 ROOMS = ["accounts", "apikeys", "audit", "chain", "elections", "jobs", "notifications", "zk"]
 ESTIMATE_FROM = 50_000
@@ -137,11 +139,26 @@ class EntryAdmin(ReadOnlyAdmin):
         return format_html('<a href="/audit/proof?id={}">inclusion proof</a>', entry.pk)
 
 
+class VouchedAdmin(ReadOnlyAdmin):
+    """An admin of rows whose columns the log has; it leads to the entry."""
+
+    register: Register
+
+    @display(description="In the log")
+    def voucher(self, row: Export | Anchor | Verification) -> str:
+        entry = get_voucher(self.register, row.pk)
+        if entry is None:
+            return "no entry vouches for this row"
+        number = f"entry {entry.leaf.seq}" if hasattr(entry, "leaf") else "an entry that waits for its number"
+        return format_html('<a href="{}">{}</a>', reverse("admin:audit_entry_change", args=[entry.pk]), number)
+
+
 @admin.register(Verification)
-class VerificationAdmin(ReadOnlyAdmin):
+class VerificationAdmin(VouchedAdmin):
+    register = VERIFICATIONS
     list_display = ["finished_at", "show_outcome", "tree_size", "count"]
     list_filter = ["outcome"]
-    fields = ["started_at", "finished_at", "show_outcome", "tree_size", "show_findings"]
+    fields = ["started_at", "finished_at", "show_outcome", "tree_size", "show_findings", "voucher"]
     readonly_fields = fields
 
     @display(description="Outcome", label={"Whole": "success", "Tampered": "danger", "Could Not Check": "warning"})
@@ -170,16 +187,26 @@ class CheckpointAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Export)
-class ExportAdmin(ReadOnlyAdmin):
+class ExportAdmin(VouchedAdmin):
+    register = EXPORTS
     list_display = ["name", "first_seq", "tree_size", "created_at"]
-    fields = ["name", "created_at", "first_seq", "tree_size"]
+    fields = ["name", "created_at", "first_seq", "tree_size", "root", "manifest", "voucher"]
     readonly_fields = fields
+
+    @display(description="Root")
+    def root(self, export: Export) -> str:
+        return copyable(hexadecimal(export.root_hash), is_whole=True)
+
+    @display(description="SHA-256 of the manifest")
+    def manifest(self, export: Export) -> str:
+        return copyable(bytes(export.manifest_sha256).hex(), is_whole=True)
 
 
 @admin.register(Anchor)
-class AnchorAdmin(ReadOnlyAdmin):
+class AnchorAdmin(VouchedAdmin):
+    register = ANCHORS
     list_display = ["tree_size", "chain_id", "short_contract", "transaction_hash", "created_at"]
-    fields = ["tree_size", "root", "chain_id", "contract", "transaction_hash", "created_at"]
+    fields = ["tree_size", "root", "chain_id", "contract", "transaction_hash", "created_at", "voucher"]
     readonly_fields = fields
 
     @display(description="Transaction")

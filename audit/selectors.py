@@ -19,6 +19,7 @@ from audit.exceptions import NoCheckpoint, NotYetInLog, UnknownEntry, UnknownTil
 from audit.merkle import TILE_WIDTH, inclusion_proof, leaf_hash, tile_reader, tile_width
 from audit.models import Checkpoint, Entry, Leaf, Tile, Verification
 from audit.note import SigningKey, VerifierKey
+from audit.registers import Register
 
 MAX_SEQ = 2**63 - 1
 
@@ -141,6 +142,12 @@ def list_entries(*, filters: Mapping[str, Any]) -> QuerySet[Entry]:
         for word in words:
             entries = entries.filter(word)
     return entries
+
+
+def get_voucher(register: Register, pk: int) -> Entry | None:
+    """Return the entry that vouches for a row of an export, an anchor or a verification."""
+    vouchers = Entry.objects.filter(action=register.action, data__id=pk)
+    return vouchers.select_related("leaf").order_by("id").first()
 
 
 def get_last_verification() -> Verification | None:

@@ -2,16 +2,18 @@
 
 import base64
 import json
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.apps import apps
 from django.core.management import call_command
 from django.test import Client
 
 from accounts.models import Role
 from accounts.tests.factories import UserFactory, bearer
 from audit.models import Entry
-from audit.services import record, sequence_all, verify_log
+from audit.services import record, record_anchor, sequence_all, verify_log
 from audit.tests.test_sequencing import tamper, write
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -122,7 +124,17 @@ def test_the_other_pages_open(model):
     sequence_all()
     verify_log(processes=1)
     call_command("export_audit")
+    record_anchor(chain_id=1, contract="0x" + "ab" * 20, tx_hash=b"t" * 32, tree_size=1, root_hash=b"r" * 32)
     assert get(Role.VIEWER, f"/admin/audit/{model}/").status_code == 200
+    row = apps.get_model("audit", model).objects.get()
+    page = get(Role.VIEWER, f"/admin/audit/{model}/{row.pk}/change/").content.decode()
+    assert model == "checkpoint" or "an entry that waits for its number</a>" in page
+    sequence_all()
+    page = get(Role.VIEWER, f"/admin/audit/{model}/{row.pk}/change/").content.decode()
+    assert model == "checkpoint" or re.search(r'/admin/audit/entry/[0-9a-f-]+/change/">entry [0-9]+</a>', page)
+    tamper("DELETE FROM audit_entry WHERE action LIKE 'audit.log.%'")
+    page = get(Role.VIEWER, f"/admin/audit/{model}/{row.pk}/change/").content.decode()
+    assert model == "checkpoint" or "no entry vouches for this row" in page
 
 
 def test_a_page_of_a_large_log_counts_by_estimate(monkeypatch):
