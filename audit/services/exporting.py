@@ -14,6 +14,7 @@ from django.core.files.base import File
 from django.core.files.storage import Storage
 from django.core.files.storage.handler import StorageHandler
 from django.db import transaction
+from django.db.models import Max
 from django.utils import timezone
 
 from audit.exceptions import NothingToExport
@@ -43,8 +44,7 @@ def export_log() -> Export:
     Raises NothingToExport.
     """
     checkpoint = get_checkpoint()
-    before = Export.objects.order_by("-tree_size").first()
-    first_seq = before.tree_size if before else 0
+    first_seq = Export.objects.aggregate(reached=Max("tree_size", default=0))["reached"]
     if checkpoint.tree_size <= first_seq:
         raise NothingToExport
     previous = get_checkpoint(size=first_seq) if first_seq else None

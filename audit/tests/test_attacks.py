@@ -357,5 +357,23 @@ def test_a_broken_database_keeps_what_was_found(exports):
         tamper("ALTER TABLE elsewhere RENAME TO audit_tile")
     lines = [str(finding) for finding in report.findings]
     assert f"export {names[2]}: is gone from the store" in lines
-    assert lines[-1].startswith("the database: could not be read to its end: UndefinedTable: ")
+    assert lines[-1].startswith("the database: could not be checked to the end: UndefinedTable: ")
     assert (verification.outcome, report.exit_code) == ("tampered", 1)
+
+
+def test_rows_that_nobody_can_read_end_no_verification(exports):
+    _, names = exports
+    try:
+        tamper(
+            "UPDATE audit_export SET created_at = 'infinity'",
+            "ALTER TABLE audit_export ALTER COLUMN manifest_sha256 DROP NOT NULL",
+            f"UPDATE audit_export SET manifest_sha256 = NULL WHERE name = '{names[1]}'",
+        )
+        code, lines = outcome()
+    finally:
+        tamper("DELETE FROM audit_export", "ALTER TABLE audit_export ALTER COLUMN manifest_sha256 SET NOT NULL")
+    assert code == 1
+    for name in names:
+        assert any(line.startswith(f'export {name}: created_at: is "infinity", was logged as "20') for line in lines)
+    assert any(line.startswith(f"export {names[1]}: manifest_sha256: is null, was logged as") for line in lines)
+    assert any(line.startswith("the exports: could not be checked to the end: TypeError") for line in lines)

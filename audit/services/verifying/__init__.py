@@ -1,9 +1,9 @@
 """Runs the verification over everything that the settings name, and keeps what it found."""
 
 import logging
-from concurrent.futures import BrokenExecutor
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-import psycopg
 from django.db import transaction
 from django.utils import timezone
 
@@ -13,13 +13,24 @@ from audit.selectors import get_conninfo, get_verifier_keys
 from audit.services.registering import record_row
 from audit.services.verifying.anchors import get_anchor_contract, read_anchor_claims
 from audit.services.verifying.exports import check_exports
-from audit.verification.database import verify_database
+from audit.verification.database import Claim, verify_database
 from audit.verification.report import Progress, Report, no_progress
 
 __all__ = ["get_anchor_contract", "verify_log"]
 
 logger = logging.getLogger(__name__)
 KEPT_FINDINGS = 200
+
+
+@contextmanager
+def going_on(report: Report, part: str) -> Iterator[None]:
+    """Let what breaks one part of the verification, be it the part's own content, take nothing from the others."""
+    try:
+        yield
+    except Exception as error:
+        logger.exception("a part of the verification broke: %s", part)
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        report.add_unchecked(part, f"the {part}", f"could not be checked to the end: {reason}")
 
 
 def verify_log(*, progress: Progress = no_progress, processes: int | None = None) -> tuple[Verification, Report]:
@@ -30,13 +41,13 @@ def verify_log(*, progress: Progress = no_progress, processes: int | None = None
     started_at = timezone.now()
     report = Report()
     keys = get_verifier_keys()
-    try:
-        claims = [*read_anchor_claims(report), *check_exports(report, progress)]
+    claims: list[Claim] = []
+    with going_on(report, "anchors"):
+        claims += read_anchor_claims(report)
+    with going_on(report, "exports"):
+        claims += check_exports(report, progress)
+    with going_on(report, "database"):
         verify_database(get_conninfo(), keys=keys, claims=claims, report=report, progress=progress, processes=processes)
-    except (psycopg.Error, BrokenExecutor) as error:
-        # What was found before stays found.
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        report.add_unchecked("database", "the database", f"could not be read to its end: {reason}")
     # What was tampered with goes before what could not be checked, or could be crowded out.
     kept = sorted(report.findings, key=lambda finding: not finding.is_tampering)[:KEPT_FINDINGS]
     with transaction.atomic():

@@ -30,7 +30,8 @@ def read_anchor_claims(report: Report) -> list[Claim]:
     """
     # Before the chain is read: a row is written after its anchor.
     known: dict[tuple[int, str], list[Anchor]] = defaultdict(list)
-    for anchor in Anchor.objects.order_by("tree_size"):
+    # Without its time, which may be one that Python has no moment for (`infinity`).
+    for anchor in Anchor.objects.only("chain_id", "contract", "tree_size", "root_hash").order_by("tree_size"):
         known[anchor.chain_id, anchor.contract.lower()].append(anchor)
     count = sum(map(len, known.values()))
     place = get_anchor_contract()

@@ -41,7 +41,8 @@ def check_exports(report: Report, progress: Progress) -> list[Claim]:
     """Check every export in the store, also entry by entry against the database; return the roots they claim."""
     store = get_export_storage()
     # Before the store is listed: a row is written after its files.
-    known = {export.name: export for export in Export.objects.all()}
+    # Without its time, which may be one that Python has no moment for (`infinity`).
+    known = {export.name: export for export in Export.objects.defer("created_at")}
     try:
         names = set(store.listdir("")[0])
     except FileNotFoundError:

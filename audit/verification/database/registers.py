@@ -27,6 +27,7 @@ WHERE action IN ({", ".join(f"'{action}'" for action in REGISTER_ACTIONS)}) ORDE
 """  # noqa: S608
 LEAVES = "SELECT entry_id::text, seq, body FROM audit_leaf WHERE entry_id = ANY(%s::uuid[])"
 NOT_LOGGED = "nothing"
+SHOWN_CHARACTERS = 100  # a digest is shown whole
 
 Columns = dict[str, Any]
 
@@ -170,4 +171,4 @@ def spell(value: Any) -> str:
 
 def shortened(value: Any) -> str:
     text = spell(value)
-    return text if len(text) <= 80 else f"{text[:79]}…"
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 1]}…"
