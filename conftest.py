@@ -23,7 +23,7 @@ def start_services() -> None:
     folder = Path(tempfile.mkdtemp(prefix="psephos-test-"))
     folder.chmod(0o755)
     postgres = services.start_postgres(folder / "postgres", is_durable=False)
-    postgres.execute("CREATE ROLE psephos_owner LOGIN", "CREATE ROLE psephos_app LOGIN")
+    postgres.create_roles()
     redis = services.start_redis(folder / "redis", options=["--save", "", "--databases", "64"])
     started.extend([postgres, redis])
     folders.append(folder)

@@ -32,6 +32,10 @@ class SequencerHalted(Exception):
     """The log in the database is not the one that its last checkpoint signed; going on would sign a fork."""
 
 
+class MayNotSequence(Exception):
+    """The database role may not write the log's leaves, tiles and checkpoints."""
+
+
 class NothingToExport(Exception):
     """There is no signed checkpoint past the last export."""
 

@@ -1,7 +1,7 @@
 """Audit entries, the chain and tree over them, and what vouches for both; all of it append-only.
 
-Migration 0002 adds the triggers that refuse UPDATE, DELETE and TRUNCATE; `config`'s `migrate` leaves the
-application's role SELECT and INSERT.
+Migration 0002 adds the triggers that refuse UPDATE, DELETE and TRUNCATE; `config`'s `migrate` lets the application's
+role add entries, and the sequencer's alone add leaves, tiles and checkpoints.
 """
 
 import os

@@ -117,8 +117,8 @@ def main() -> None:
             postgres.execute(
                 "CREATE TABLE bench_row (id bigserial PRIMARY KEY, body text)",
                 "CREATE TABLE bench_chain (seq bigint PRIMARY KEY, hash bytea, body jsonb)",
-                "GRANT ALL ON ALL TABLES IN SCHEMA public TO psephos_app",
-                "GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO psephos_app",
+                "GRANT ALL ON bench_row, bench_chain TO psephos_app",
+                "GRANT ALL ON SEQUENCE bench_row_id_seq TO psephos_app",
                 database="bench",
             )
             report(measure(manage, postgres, folder))
@@ -133,8 +133,11 @@ def measure(manage: list[str], postgres, folder: Path) -> dict[str, float]:
     found: dict[str, float] = {}
     found["chained_per_second"], found["chained_p99_ms"] = run_writers("chained")
     print(f"chained: {found['chained_per_second']:,.0f}/s", flush=True)
+    as_sequencer = {"DATABASE_URL": postgres.url("bench", role="psephos_sequencer")}
     sequencer = subprocess.Popen(
-        [*manage, "run_sequencer"], cwd=ROOT, env=os.environ | {"LOG_LEVEL": "WARNING", "AUDIT_CHECKPOINT_SECONDS": "1"}
+        [*manage, "run_sequencer"],
+        cwd=ROOT,
+        env=os.environ | as_sequencer | {"LOG_LEVEL": "WARNING", "AUDIT_CHECKPOINT_SECONDS": "1"},
     )
     lag: list[int] = []
     is_over = threading.Event()
@@ -177,7 +180,7 @@ def measure(manage: list[str], postgres, folder: Path) -> dict[str, float]:
     from audit.verification.bundles import verify_path
 
     started = time.perf_counter()
-    numbered = sequence_all()
+    numbered = sequence_all(conninfo=as_sequencer["DATABASE_URL"])
     found["sequencer_alone_per_second"] = numbered / (time.perf_counter() - started) if numbered else 0
     rates = []
     for _ in range(3):

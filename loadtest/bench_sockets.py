@@ -250,8 +250,7 @@ def main() -> None:
     postgres = services.start_postgres(folder / "postgres", is_durable=False)
     redis = services.start_redis(folder / "redis")
     try:
-        postgres.execute("CREATE ROLE psephos_owner LOGIN SUPERUSER", "CREATE ROLE psephos_app LOGIN SUPERUSER")
-        postgres.execute("CREATE DATABASE psephos OWNER psephos_owner")
+        postgres.create_database("psephos")
         os.environ |= {
             "DATABASE_URL": postgres.url("psephos"),
             "MIGRATION_DATABASE_URL": postgres.url("psephos"),

@@ -19,7 +19,7 @@ def measured_services(**variables: str) -> Iterator[str]:
     try:
         started.append(postgres := start_postgres(folder / "postgres", is_durable=False))
         started.append(redis := start_redis(folder / "redis"))
-        postgres.execute("CREATE ROLE psephos_owner LOGIN", "CREATE ROLE psephos_app LOGIN", "CREATE DATABASE psephos")
+        postgres.create_database("psephos")
         os.environ |= {
             "DJANGO_SETTINGS_MODULE": "config.settings.local",
             "DATABASE_URL": postgres.url("psephos"),

@@ -160,7 +160,7 @@ def start_stack(**variables: str) -> Stack:
     folder = Path(tempfile.mkdtemp(prefix="psephos-load-"))
     folder.chmod(0o755)
     postgres = services.start_postgres(folder / "postgres", is_durable=False)
-    postgres.execute("CREATE ROLE psephos_owner LOGIN", "CREATE ROLE psephos_app LOGIN", "CREATE DATABASE psephos")
+    postgres.create_database("psephos")
     redis = services.start_redis(folder / "redis")
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "config.settings.local",

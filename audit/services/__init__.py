@@ -3,7 +3,7 @@
 from audit.services.admin import AuditedAdmin
 from audit.services.anchoring import get_root_to_anchor, record_anchor
 from audit.services.exporting import export_log, get_export_storage, write_bundle
-from audit.services.grants import grant_application_role
+from audit.services.grants import grant_roles
 from audit.services.recording import record
 from audit.services.sequencing import Sequencer, make_sequencer, sequence_all
 from audit.services.verifying import get_anchor_contract, verify_log
@@ -15,7 +15,7 @@ __all__ = [
     "get_anchor_contract",
     "get_export_storage",
     "get_root_to_anchor",
-    "grant_application_role",
+    "grant_roles",
     "make_sequencer",
     "record",
     "record_anchor",

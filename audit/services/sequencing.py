@@ -13,7 +13,7 @@ from django.conf import settings
 from psycopg.types.json import set_json_loads
 
 from audit.canonical import GENESIS, entry_bytes, entry_hash, load_data
-from audit.exceptions import NoSigningKey, SequencerHalted
+from audit.exceptions import MayNotSequence, NoSigningKey, SequencerHalted
 from audit.merkle import TILE_HEIGHT, TILE_WIDTH, GrowingTree, leaf_hash, root_hash, tile_reader
 from audit.models import entry_id
 from audit.note import SigningKey
@@ -44,8 +44,13 @@ FROM audit_leaf l JOIN audit_entry e ON e.id = l.entry_id
 WHERE l.seq >= %s AND l.seq < %s
 ORDER BY l.seq
 """
+# `migrate` grants all of it or nothing (audit.services.grants); NULL: no such table, or none that the role may see.
+MAY_WRITE = """
+SELECT current_user, bool_and(coalesce(has_table_privilege(to_regclass(name), 'INSERT'), false))
+FROM unnest(ARRAY['audit_leaf', 'audit_tile', 'audit_checkpoint']) name
+"""
 HOLDER = """
-SELECT a.pid, a.usename, a.application_name, a.backend_start
+SELECT a.pid, a.usename, a.application_name, a.usename = session_user AND a.application_name = %s
 FROM pg_locks k JOIN pg_stat_activity a USING (pid)
 WHERE k.locktype = 'advisory' AND k.granted AND k.objsubid = 1 AND k.classid = %s AND k.objid = %s
     AND a.datname = current_database()
@@ -87,10 +92,14 @@ class Sequencer:
         self.on_batch = on_batch
 
     def run(self, stop: threading.Event) -> None:
-        """Lead or stand by until `stop`; raise SequencerHalted when the stored log is not the signed one."""
+        """Lead or stand by until `stop`.
+
+        Raises SequencerHalted when the stored log is not the signed one, MayNotSequence under a role that may not.
+        """
         while not stop.is_set():
             try:
                 with self.connect() as connection:
+                    check_role(connection)
                     if self.take_lead(connection, stop):
                         self.lead(connection, stop)
             except psycopg.OperationalError as error:
@@ -116,13 +125,11 @@ class Sequencer:
                 logger.info("this sequencer leads")
                 return True
             if not is_waiting:
-                parts = [LEADER_LOCK >> 32, LEADER_LOCK & 0xFFFFFFFF]
-                for pid, role, name, since in connection.execute(HOLDER, parts):
+                parts = [APPLICATION_NAME, LEADER_LOCK >> 32, LEADER_LOCK & 0xFFFFFFFF]
+                for pid, role, name, is_sequencer in connection.execute(HOLDER, parts):
                     # Whoever may connect can take the lock: not holding it by a sequencer stops the log.
-                    level = logging.INFO if name == APPLICATION_NAME else logging.ERROR
-                    logger.log(
-                        level, "%s leads (process %s of %s, since %s); this one stands by", name, pid, role, since
-                    )
+                    level = logging.INFO if is_sequencer else logging.ERROR
+                    logger.log(level, "%s leads (process %s of %s); this one stands by", name, pid, role)
                 is_waiting = True
             stop.wait(min(1, self.poll_seconds * 5))
         return False
@@ -251,10 +258,20 @@ def load_log(connection: psycopg.Connection) -> Log:
     return log
 
 
+def check_role(connection: psycopg.Connection) -> None:
+    """Raise MayNotSequence under a role that may not write the log: it would read all of it first, and then fail."""
+    role, may_write = _fetch_one(connection, MAY_WRITE)
+    if not may_write:
+        right = settings.DATABASE_SEQUENCER_ROLE
+        remedy = "run `migrate`, which grants it" if role == right else f"give the sequencer a DATABASE_URL of {right}"
+        raise MayNotSequence(f"the role {role} may not write the audit log's leaves and checkpoints: {remedy}")
+
+
 def check_unsigned(connection: psycopg.Connection, log: Log) -> None:
     """Check the leaves that no checkpoint covers yet against their entries: what is signed next must be the log.
 
-    The application's role may write leaves, as the sequencer runs under it.
+    Of the application's and the sequencer's roles only the latter may write leaves. This finds what a superuser, the
+    owner, or whoever got hold of the sequencer's password put there.
     """
     start = log.checkpoint_size
     previous = GENESIS
@@ -308,11 +325,12 @@ def make_sequencer(**options: Any) -> Sequencer:
     return Sequencer(**(chosen | options))
 
 
-def sequence_all() -> int:
+def sequence_all(**options: Any) -> int:
     """Sequence what is committed and sign it, once; return how many entries (0 while another sequencer leads)."""
     counts: list[int] = []
-    sequencer = make_sequencer()
+    sequencer = make_sequencer(**options)
     with sequencer.connect() as connection:
+        check_role(connection)
         if not _fetch_one(connection, "SELECT pg_try_advisory_lock(%s)", [LEADER_LOCK])[0]:
             return 0
         log = load_log(connection)

@@ -1,4 +1,4 @@
-"""Connections as the application's role, which the suite's own superuser is not."""
+"""Connections as the application's role and the sequencer's, which the suite's own superuser is not."""
 
 from contextlib import contextmanager
 from urllib.parse import quote
@@ -23,3 +23,29 @@ def database_url(*, role: str = "postgres", database: str = "") -> str:
     """Spell the test database's address, or another's on its server, for a process of its own."""
     parts = psycopg.conninfo.conninfo_to_dict(conninfo(role))
     return f"postgresql://{role}@/{database or parts['dbname']}?host={quote(str(parts['host']), safe='')}"
+
+
+RIGHTS = """
+SELECT relname, privilege FROM pg_class, unnest(ARRAY[
+    'SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER', 'MAINTAIN'
+]) privilege
+WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v', 'm', 'p') AND (
+    has_table_privilege(%(role)s, oid, privilege)
+    OR privilege IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES') AND has_any_column_privilege(%(role)s, oid, privilege)
+)
+UNION ALL
+SELECT relname, privilege FROM pg_class, unnest(ARRAY['SELECT', 'USAGE', 'UPDATE']) privilege
+WHERE relnamespace = 'public'::regnamespace AND relkind = 'S' AND has_sequence_privilege(%(role)s, oid, privilege)
+UNION ALL
+SELECT 'public', privilege FROM unnest(ARRAY['USAGE', 'CREATE']) privilege
+WHERE has_schema_privilege(%(role)s, 'public', privilege)
+"""
+
+
+def rights_of(role: str, database: str = "") -> dict[str, set[str]]:
+    """Return what a role may do to each table (or to a column of it), sequence and schema, however it came to that."""
+    found: dict[str, set[str]] = {}
+    with psycopg.connect(database or conninfo(), autocommit=True) as superuser:
+        for name, privilege in superuser.execute(RIGHTS, {"role": role}):
+            found.setdefault(name, set()).add(privilege)
+    return found

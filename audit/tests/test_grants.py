@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 
 import psycopg
 import pytest
@@ -9,14 +10,17 @@ from django.apps import apps
 from django.core.management import call_command
 from django.db import connection
 
-from audit.exceptions import SequencerHalted
+from audit.exceptions import MayNotSequence, SequencerHalted
 from audit.models import Checkpoint, Entry, Leaf
-from audit.services import export_log, make_sequencer, record, sequence_all, verify_log
-from audit.services.sequencing import LEADER_LOCK, load_log
-from audit.tests.roles import as_role, database_url
+from audit.services import export_log, grant_roles, make_sequencer, record, sequence_all, verify_log
+from audit.services.sequencing import APPLICATION_NAME, LEADER_LOCK, load_log
+from audit.tests.roles import as_role, conninfo, database_url, rights_of
 from audit.tests.test_sequencing import wait_for
 
+ROLES = ("psephos_app", "psephos_sequencer")
 TABLES = [model._meta.db_table for model in apps.get_app_config("audit").get_models()]
+# What the sequencer alone may write.
+SEQUENCED = ["audit_leaf", "audit_tile", "audit_checkpoint"]
 INSERT = "INSERT INTO audit_entry (id, created_at, action, actor, target, data, request_id"
 
 FORBIDDEN = [
@@ -25,7 +29,7 @@ FORBIDDEN = [
     "TRUNCATE {0} CASCADE",
     "ALTER TABLE {0} DISABLE TRIGGER ALL",
     "ALTER TABLE {0} ADD COLUMN x int",
-    "ALTER TABLE {0} OWNER TO psephos_app",
+    "ALTER TABLE {0} OWNER TO {2}",
     "DROP TABLE {0} CASCADE",
     "DROP TRIGGER {0}_append_only ON {0}",
     "CREATE RULE hide AS ON INSERT TO {0} DO INSTEAD NOTHING",
@@ -44,17 +48,43 @@ def test_the_application_may_add_to_the_log_and_read_it():
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("table", TABLES)
-def test_the_application_may_do_nothing_else(table):
+def test_neither_role_may_change_what_is_there(table):
     entry = record(action="tests.kept")
     model = next(model for model in apps.get_app_config("audit").get_models() if model._meta.db_table == table)
-    with as_role("psephos_app") as app:
-        for statement in FORBIDDEN:
-            with pytest.raises(psycopg.errors.InsufficientPrivilege), app.transaction():
-                app.execute(statement.format(table, model._meta.pk.column))
-        # PostgreSQL answers a grant of what one does not hold with a mere warning.
-        app.execute(f"GRANT ALL ON {table} TO psephos_app")
-        assert not app.execute("SELECT has_table_privilege(%s, 'UPDATE')", [table]).fetchone()[0]
+    for role in ROLES:
+        before = rights_of(role)
+        with as_role(role) as other:
+            for statement in FORBIDDEN:
+                with pytest.raises(psycopg.errors.InsufficientPrivilege), other.transaction():
+                    other.execute(statement.format(table, model._meta.pk.column, role))
+            # PostgreSQL answers a grant of some of what one does not hold with a mere warning.
+            with suppress(psycopg.errors.InsufficientPrivilege):
+                other.execute(f"GRANT ALL ON {table} TO {role}")
+        assert rights_of(role) == before
     assert Entry.objects.get().pk == entry.pk
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("table", SEQUENCED)
+def test_the_application_writes_no_leaf_no_tile_and_no_checkpoint(table):
+    model = next(model for model in apps.get_app_config("audit").get_models() if model._meta.db_table == table)
+    columns = ", ".join(field.column for field in model._meta.local_concrete_fields)
+    with as_role("psephos_app") as app:
+        for statement in (
+            f"INSERT INTO {table} SELECT * FROM {table}",
+            f"INSERT INTO {table} DEFAULT VALUES",
+            f"COPY {table} FROM STDIN",
+            f"COPY {table} ({columns}) FROM STDIN",
+            f"MERGE INTO {table} USING (SELECT 1) one ON false WHEN NOT MATCHED THEN INSERT DEFAULT VALUES",
+            f"LOCK TABLE {table} IN ROW EXCLUSIVE MODE",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match=table), app.transaction():
+                app.execute(statement)
+        sequence = app.execute("SELECT pg_get_serial_sequence(%s, %s)", [table, model._meta.pk.column]).fetchone()[0]
+        if sequence:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                app.execute("SELECT nextval(%s)", [sequence])
+    assert not model.objects.exists()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -82,9 +112,71 @@ def test_the_application_may_do_nothing_else(table):
         f"{INSERT}, transaction) VALUES (gen_random_uuid(), now(), 'tests.hidden', 'system', '', '{{}}', '', 1)",
     ],
 )
-def test_the_application_cannot_step_around(statement):
-    with as_role("psephos_app") as app, pytest.raises(psycopg.errors.InsufficientPrivilege):
-        app.execute(statement)
+def test_neither_role_can_step_around(statement):
+    for role in ROLES:
+        with as_role(role) as other, pytest.raises(psycopg.errors.InsufficientPrivilege):
+            other.execute(statement)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_neither_role_becomes_the_other_or_ends_its_sessions():
+    for role, other in (ROLES, ROLES[::-1]):
+        with as_role(role) as mine, as_role(other) as theirs:
+            for statement in (
+                f"SET ROLE {other}",
+                f"SET SESSION AUTHORIZATION {other}",
+                f"GRANT {other} TO {role}",
+                f"SELECT pg_terminate_backend({theirs.info.backend_pid})",
+            ):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    mine.execute(statement)
+
+
+def expected_rights(role):
+    """Return what docs/adr/0011 says that a role may do."""
+    kept, added = {"SELECT"}, {"SELECT", "INSERT"}
+    if role == "psephos_sequencer":
+        return {"public": {"USAGE"}} | dict.fromkeys(("audit_entry", *SEQUENCED), added)
+    with as_role("postgres") as superuser:
+        names = dict(
+            superuser.execute("SELECT relname, relkind FROM pg_class WHERE relnamespace = 'public'::regnamespace")
+        )
+    rights = {"public": {"USAGE"}, "django_migrations": kept}
+    rights |= {table: kept if table in SEQUENCED else added for table in TABLES}
+    for name, kind in names.items():
+        if kind == "r":
+            rights.setdefault(name, {"SELECT", "INSERT", "UPDATE", "DELETE"})
+        elif kind == "S" and name not in {"audit_tile_id_seq", "audit_checkpoint_id_seq"}:
+            rights[name] = {"SELECT", "USAGE"}
+    return rights
+
+
+@pytest.mark.django_db(transaction=True)
+def test_each_role_has_exactly_its_rights():
+    for role in ROLES:
+        assert rights_of(role) == expected_rights(role)
+    with as_role("postgres") as superuser:
+        owned = "SELECT count(*) FROM pg_class WHERE relowner::regrole::text = ANY(%s)"
+        assert superuser.execute(owned, [list(ROLES)]).fetchone() == (0,)
+        for role in ROLES:
+            columns = "SELECT has_column_privilege(%s, 'audit_entry', 'transaction', 'INSERT')"
+            assert superuser.execute(columns, [role]).fetchone() == (False,)
+    with as_role("psephos_sequencer") as sequencer, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        sequencer.execute("SELECT * FROM accounts_user")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_whoever_may_not_sequence_is_told_so_at_once():
+    record(action="tests.waiting")
+    said = (
+        "the role psephos_app may not write the audit log's leaves and checkpoints:"
+        " give the sequencer a DATABASE_URL of psephos_sequencer"
+    )
+    with pytest.raises(MayNotSequence, match=said):
+        sequence_all(conninfo=conninfo("psephos_app"))
+    with pytest.raises(MayNotSequence, match=said):
+        make_sequencer(conninfo=conninfo("psephos_app")).run(threading.Event())
+    assert sequence_all(conninfo=conninfo("psephos_sequencer")) == 1
 
 
 POISON = [
@@ -123,14 +215,14 @@ LEAF = (
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_entry_that_the_application_numbers_itself_is_never_signed():
+def test_an_entry_that_somebody_else_numbers_is_never_signed():
     record(action="tests.kept")
     sequence_all()
     record(action="tests.hidden")
-    with as_role("psephos_app") as app:
+    with as_role("psephos_sequencer") as thief:
         with pytest.raises(psycopg.errors.CheckViolation):
-            app.execute(LEAF.format(-1))
-        app.execute(LEAF.format(1))
+            thief.execute(LEAF.format(-1))
+        thief.execute(LEAF.format(1))
     with pytest.raises(SequencerHalted, match="the leaf 1, which nobody signed yet, is not that of its entry"):
         sequence_all()
     assert Checkpoint.objects.get().tree_size == 1
@@ -145,8 +237,8 @@ def test_a_number_taken_under_the_leaders_hands_halts_it():
     with sequencer.connect() as connection:
         log = load_log(connection)
         record(action="tests.hidden")
-        with as_role("psephos_app") as app:
-            app.execute(LEAF.format(0))
+        with as_role("psephos_sequencer") as thief:
+            thief.execute(LEAF.format(0))
         with pytest.raises(SequencerHalted, match="somebody else numbered entries"):
             sequencer.sequence_batch(connection, log)
     assert Checkpoint.objects.count() == 0
@@ -155,9 +247,11 @@ def test_a_number_taken_under_the_leaders_hands_halts_it():
 @pytest.mark.django_db(transaction=True)
 def test_a_lead_that_no_sequencer_holds_is_an_error_in_the_log(caplog):
     stop = threading.Event()
+    sequencer = make_sequencer(conninfo=conninfo("psephos_sequencer"), poll_seconds=0.05)
     with as_role("psephos_app") as app:
+        app.execute(f"SET application_name = '{APPLICATION_NAME}'")
         app.execute("SELECT pg_advisory_lock(%s)", [LEADER_LOCK])
-        thread = threading.Thread(target=make_sequencer(poll_seconds=0.05).run, args=[stop])
+        thread = threading.Thread(target=sequencer.run, args=[stop])
         thread.start()
         record(action="tests.kept")
         wait_for(lambda: any("of psephos_app" in item.getMessage() for item in caplog.records))
@@ -183,26 +277,48 @@ def test_triggers_refuse_even_the_owner(table):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_application_works_as_usual_on_every_other_table():
-    with as_role("psephos_app") as app:
-        rows = app.execute(
-            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
-            " AND NOT (has_table_privilege(oid, 'INSERT') AND has_table_privilege(oid, 'UPDATE')"
-            " AND has_table_privilege(oid, 'DELETE'))"
-        ).fetchall()
-        owned = app.execute("SELECT count(*) FROM pg_tables WHERE tableowner = 'psephos_app'").fetchone()[0]
-    assert {name for (name,) in rows} == {*TABLES, "django_migrations"}
-    assert owned == 0
-
-
-@pytest.mark.django_db(transaction=True)
-def test_migrating_again_repeats_the_grants(capsys):
+def test_migrating_again_takes_away_what_was_granted_by_hand(capsys):
     with as_role("postgres") as superuser:
-        superuser.execute("GRANT ALL ON audit_entry TO psephos_app")
-    call_command("migrate", verbosity=1)
+        for statement in (
+            "GRANT ALL ON audit_entry, audit_tile TO psephos_app WITH GRANT OPTION",
+            # As a database that an earlier version migrated.
+            "GRANT INSERT (seq, entry_id, body, entry_hash) ON audit_leaf TO psephos_app",
+            "GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO psephos_app, psephos_sequencer",
+            "GRANT ALL ON accounts_user, django_migrations TO psephos_sequencer, PUBLIC",
+            "GRANT SELECT (subject) ON accounts_identity TO psephos_sequencer",
+            "GRANT CREATE ON SCHEMA public TO psephos_app, psephos_sequencer",
+        ):
+            superuser.execute(statement)
     with as_role("psephos_app") as app:
-        assert not app.execute("SELECT has_table_privilege('audit_entry', 'DELETE')").fetchone()[0]
-    assert "got no grants" not in capsys.readouterr().err
+        app.execute("GRANT UPDATE ON audit_tile TO psephos_sequencer")
+        app.execute(LEAF.format(7))
+    call_command("migrate", verbosity=1)
+    for role in ROLES:
+        assert rights_of(role) == expected_rights(role)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.django_db
+def test_roles_that_grants_cannot_bind_are_named():
+    def faults(application="psephos_app", sequencer="psephos_sequencer"):
+        return grant_roles(connection=connection, application=application, sequencer=sequencer)
+
+    assert faults() == []
+    assert faults(sequencer="nobody_such") == [
+        "there is no role nobody_such to grant rights to: only postgres could run the sequencer"
+    ]
+    assert faults(application="nobody_such") == [
+        "there is no role nobody_such to grant rights to: only postgres could serve"
+    ]
+    assert faults(application="postgres")[1:] == [
+        "postgres may act as psephos_sequencer: whoever takes over the one has the rights of the other"
+    ]
+    assert "owns the tables itself" in faults(application="postgres")[0]
+    with connection.cursor() as cursor:
+        cursor.execute("GRANT psephos_sequencer TO psephos_app")
+    assert faults() == [
+        "psephos_app may act as psephos_sequencer: whoever takes over the one has the rights of the other"
+    ]
 
 
 @pytest.mark.slow
@@ -212,7 +328,7 @@ def test_migrations_run_as_the_owner_and_the_application_serves():
     with as_role("postgres") as superuser:
         superuser.execute(f"CREATE DATABASE {name} OWNER psephos_owner")
     try:
-        urls = {role: database_url(role=role, database=name) for role in ("psephos_owner", "psephos_app")}
+        urls = {role: database_url(role=role, database=name) for role in ("psephos_owner", *ROLES)}
         environment = os.environ | {
             "DATABASE_URL": urls["psephos_app"],
             "MIGRATION_DATABASE_URL": urls["psephos_owner"],
@@ -220,8 +336,9 @@ def test_migrations_run_as_the_owner_and_the_application_serves():
         done = subprocess.run(
             [sys.executable, "manage.py", "migrate", "-v", "1"], env=environment, capture_output=True, text=True
         )
-        assert done.returncode == 0, done.stderr
-        assert "got no grants" not in done.stderr
+        assert (done.returncode, done.stderr) == (0, "")
+        for role in ROLES:
+            assert rights_of(role, database_url(database=name)) == expected_rights(role)
         with psycopg.connect(urls["psephos_app"], autocommit=True) as app:
             owners = app.execute("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'").fetchall()
             assert owners == [("psephos_owner",)]
@@ -229,6 +346,15 @@ def test_migrations_run_as_the_owner_and_the_application_serves():
             assert entries == [("database.migrated", "system:migrate")]
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 app.execute("DELETE FROM audit_entry")
+        # The application's role may not sequence, and its own is told of it in one line.
+        done = subprocess.run(
+            [sys.executable, "manage.py", "run_sequencer"], env=environment, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 1
+        assert done.stderr == (
+            "CommandError: the role psephos_app may not write the audit log's leaves and checkpoints:"
+            " give the sequencer a DATABASE_URL of psephos_sequencer\n"
+        )
         # The application may not run them itself.
         done = subprocess.run(
             [sys.executable, "manage.py", "migrate", "accounts", "zero"],

@@ -151,15 +151,16 @@ def test_a_leader_without_its_connection_writes_no_more():
     assert_whole()
 
 
-def test_the_sequencer_works_as_the_application_role():
+def test_the_sequencer_works_under_a_role_of_its_own():
     write(300)
-    with make_sequencer(conninfo=conninfo("psephos_app")).connect() as connection:
-        assert connection.execute("SELECT current_user").fetchone() == ("psephos_app",)
-    sequencer = make_sequencer(conninfo=conninfo("psephos_app"), poll_seconds=0.05)
+    sequencer = make_sequencer(conninfo=conninfo("psephos_sequencer"), poll_seconds=0.05)
+    with sequencer.connect() as connection:
+        assert connection.execute("SELECT current_user").fetchone() == ("psephos_sequencer",)
+        sequencer.beat(connection)
     stop = threading.Event()
     thread = threading.Thread(target=sequencer.run, args=[stop])
     thread.start()
-    wait_for(lambda: Leaf.objects.count() == 300)
+    wait_for(lambda: Leaf.objects.count() == 301)
     stop.set()
     thread.join(20)
     assert_whole()

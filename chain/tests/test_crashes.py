@@ -207,8 +207,7 @@ def test_postgresql_restarted_under_the_indexer(ground: Ground, service_folder: 
     postgres = services.start_postgres(service_folder / "restarted", is_durable=False)
     indexer = None
     try:
-        postgres.execute("CREATE ROLE psephos_owner LOGIN SUPERUSER", "CREATE ROLE psephos_app LOGIN SUPERUSER")
-        postgres.execute("CREATE DATABASE psephos OWNER psephos_owner")
+        postgres.create_database("psephos")
         url = postgres.url("psephos")
         env = environment(ground) | {"DATABASE_URL": url, "MIGRATION_DATABASE_URL": url}
         command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]

@@ -1,5 +1,6 @@
-"""Settings of production: refuses to start without its secrets."""
+"""Settings of production, but for the sequencer (config.settings.sequencer): refuses to start without its secrets."""
 
+from audit.note import SigningKey
 from config.settings.env import env, refuse, refusing_in_one_line
 
 with refusing_in_one_line():
@@ -28,10 +29,14 @@ if env.str("CHAIN_SENDER_KEY", "").lower().removeprefix("0x") in PUBLIC_SENDER_K
 if any(_pepper.partition(":")[2].startswith("insecure-") for _pepper in API_KEY_PEPPERS):
     refuse("API_KEY_PEPPERS is not set, or holds a development pepper")
 
-if not AUDIT_SIGNING_KEY and not AUDIT_VERIFIER_KEYS:
-    refuse("AUDIT_SIGNING_KEY is not set, and no AUDIT_VERIFIER_KEYS either")
+# The public half is enough for all but the sequencer.
+if not AUDIT_VERIFIER_KEYS and not AUDIT_SIGNING_KEY:
+    refuse("AUDIT_VERIFIER_KEYS is not set (`manage.py create_audit_key` makes the log's keys)")
 if AUDIT_SIGNING_KEY == AUDIT_DEVELOPMENT_KEY:
     refuse("AUDIT_SIGNING_KEY is the public development key")
+# Anybody can sign what it verifies.
+if str(SigningKey.parse(AUDIT_DEVELOPMENT_KEY).verifier()) in AUDIT_VERIFIER_KEYS:
+    refuse("AUDIT_VERIFIER_KEYS holds the public development key")
 if AUDIT_PEPPER == AUDIT_DEVELOPMENT_PEPPER or len(AUDIT_PEPPER) < 32:
     refuse("AUDIT_PEPPER is not set or shorter than 32 characters")
 if CENSUS_KEY.startswith("insecure-") or len(CENSUS_KEY) < 32:

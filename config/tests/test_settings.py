@@ -4,8 +4,10 @@ import sys
 
 import pytest
 
+from audit.note import SigningKey
+from config.settings.parts.audit import AUDIT_DEVELOPMENT_KEY
 from config.tests.settings_reader import ROOT, documented_names, environment_reads
-from deploy.local.lint import plain_environment, production_environment
+from deploy.local.lint import plain_environment, production_environment, sequencer_environment
 
 # Imports the settings once a case, each in a fork of its own, and reports exit status and what was said.
 RUNNER = """
@@ -94,17 +96,38 @@ def test_a_malformed_setting_is_refused_by_one_line_that_names_it():
 
 
 @pytest.mark.slow
-def test_production_starts_with_its_secrets_and_refuses_without():
-    whole = production_environment()
+@pytest.mark.parametrize("whole", [production_environment(), sequencer_environment()], ids=["production", "sequencer"])
+def test_production_starts_with_its_secrets_and_refuses_without(whole):
     required = [name for name in whole if name != "DJANGO_SETTINGS_MODULE"]
-    cases = [("config.settings.production", whole)]
-    cases += [("config.settings.production", whole | {name: None}) for name in required]
+    module = whole["DJANGO_SETTINGS_MODULE"]
+    cases = [(module, whole), *((module, whole | {name: None}) for name in required)]
     (status, said), *refused = read_settings(cases)
     assert status == 0, said
     for name, (status, said) in zip(required, refused, strict=True):
         assert status == 1, (name, said)
         assert said.startswith(f"configuration: {name}"), said
         assert said.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_production_refuses_the_public_key_of_the_audit_log_and_one_role_for_two():
+    key = AUDIT_DEVELOPMENT_KEY
+    cases = [
+        ("config.settings.sequencer", sequencer_environment() | {"AUDIT_SIGNING_KEY": key}),
+        ("config.settings.production", production_environment() | {"AUDIT_SIGNING_KEY": key}),
+        (
+            "config.settings.production",
+            production_environment() | {"AUDIT_VERIFIER_KEYS": str(SigningKey.parse(key).verifier())},
+        ),
+        ("config.settings.local", {"DATABASE_SEQUENCER_ROLE": "psephos_app"}),
+    ]
+    said = [(status, line) for status, line in read_settings(cases)]
+    assert said == [
+        (1, "configuration: AUDIT_SIGNING_KEY is the public development key\n"),
+        (1, "configuration: AUDIT_SIGNING_KEY is the public development key\n"),
+        (1, "configuration: AUDIT_VERIFIER_KEYS holds the public development key\n"),
+        (1, "configuration: DATABASE_SEQUENCER_ROLE must be another role than DATABASE_APP_ROLE\n"),
+    ]
 
 
 @pytest.mark.slow

@@ -30,12 +30,21 @@ def production_environment() -> dict[str, str]:
         "REDIS_URL": "redis://127.0.0.1:6379/0",
         "ALLOWED_HOSTS": "elections.example",
         "PUBLIC_URL": "https://elections.example",
-        "AUDIT_SIGNING_KEY": SigningKey.generate("elections.example/audit").encode(),
+        "AUDIT_VERIFIER_KEYS": str(SigningKey.generate("elections.example/audit").verifier()),
         "METRICS_TOKEN": secrets.token_urlsafe(30),
         "AUTH_SIGNING_KEYS": base64.b64encode(new_private_key()).decode(),
         "TOKEN_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
         "AUDIT_PEPPER": secrets.token_urlsafe(40),
         "CENSUS_KEY": secrets.token_urlsafe(40),
+    }
+
+
+def sequencer_environment() -> dict[str, str]:
+    """Return the whole environment of the sequencer in production."""
+    return {
+        "DJANGO_SETTINGS_MODULE": "config.settings.sequencer",
+        "DATABASE_URL": "postgresql://psephos_sequencer@127.0.0.1:5432/psephos",
+        "AUDIT_SIGNING_KEY": SigningKey.generate("elections.example/audit").encode(),
     }
 
 

@@ -49,7 +49,7 @@ def shown(path: Path) -> str:
 
 
 def step(name: str, started: float, note: str = "") -> None:
-    say(f"  ✓ {name:<22} {note:<34} {time.monotonic() - started:5.1f} s".rstrip())
+    say(f"  ✓ {name:<22} {note:<38} {time.monotonic() - started:5.1f} s".rstrip())
 
 
 @contextlib.contextmanager
@@ -120,7 +120,7 @@ def command_exists(app: str, name: str) -> bool:
 def fingerprint() -> str:
     """Digest what `prepare` depends on, so that a start with nothing new leaves it out."""
     digest = hashlib.sha256()
-    patterns = ("*/migrations/*.py", "chain/contracts/artifacts/*", "requirements/*.txt")
+    patterns = ("*/migrations/*.py", "audit/services/grants.py", "chain/contracts/artifacts/*", "requirements/*.txt")
     for file in sorted({file for pattern in patterns for file in ROOT.glob(pattern) if file.is_file()}):
         stat = file.stat()
         digest.update(f"{file}:{stat.st_size}:{stat.st_mtime_ns}\n".encode())
@@ -136,6 +136,8 @@ class Stack:
         self.supervisor = Supervisor(state=STATE, root=ROOT, say=say)
         self.stoppers: list[Callable[[], None]] = []
         self.environment: dict[str, str] = {}
+        # What the sequencer's process has in the place of the others'.
+        self.sequencer_environment: dict[str, str] = {}
         self.admin: dict[str, str] | None = None
         self.is_stopping = threading.Event()
 
@@ -158,17 +160,12 @@ class Stack:
         started = time.monotonic()
         postgres = services.start_postgres(STATE / "postgres")
         self.stoppers.append(postgres.stop)
-        ready = STATE / "database_made"
-        if not ready.exists():
-            postgres.execute(
-                "CREATE ROLE psephos_owner LOGIN",
-                "CREATE ROLE psephos_app LOGIN",
-                "CREATE DATABASE psephos OWNER psephos_owner",
-            )
-            ready.touch()
+        # Asked at each start: a folder of an earlier version lacks the roles that came since.
+        postgres.create_database("psephos")
         self.environment["DATABASE_URL"] = postgres.url("psephos", role="psephos_app")
         self.environment["MIGRATION_DATABASE_URL"] = postgres.url("psephos", role="psephos_owner")
-        step("PostgreSQL", started, "roles psephos_owner, psephos_app")
+        self.sequencer_environment["DATABASE_URL"] = postgres.url("psephos", role="psephos_sequencer")
+        step("PostgreSQL", started, "roles psephos_owner, _app, _sequencer")
 
     def start_redis(self) -> None:
         started = time.monotonic()
@@ -274,12 +271,12 @@ class Stack:
         proving = [*celery, "worker", "-Q", "proofs", "-c", str(2 * (os.cpu_count() or 1)), "-n", "proofs@%h"]
         parts.append(Part("proofs", [*proving, "--without-gossip", "--without-mingle"]))
         if command_exists("audit", "run_sequencer"):
-            parts.append(Part("sequencer", [*manage, "run_sequencer"]))
+            parts.append(Part("sequencer", [*manage, "run_sequencer"], self.sequencer_environment))
         parts.append(Part("beat", [*celery, "beat", "-s", str(STATE / "beat"), "--pidfile="]))
         if self.is_demo and command_exists("chain", "seed_demo"):
             parts.append(Part("demo", [*manage, "seed_demo", "--follow"]))
         for part in parts:
-            part.environment = self.environment
+            part.environment = {**self.environment, **part.environment}
             self.supervisor.start(part)
         self.wait_for_web()
         step("Web and workers", started, ", ".join(part.name for part in parts))

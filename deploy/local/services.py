@@ -20,6 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 # anvil's well-known development mnemonic: its accounts are public, production refuses them.
 ANVIL_MNEMONIC = "test test test test test test test test test test test junk"
 
+# Who owns the tables, who serves, who alone writes the audit log's leaves and checkpoints.
+ROLES = ("psephos_owner", "psephos_app", "psephos_sequencer")
+
 
 class ServiceFailed(Exception):
     """A part of the stack did not start; the message names it and the end of its log."""
@@ -137,18 +140,24 @@ class Postgres:
             for statement in statements:
                 connection.execute(statement)
 
-    def create_database(self, name: str) -> None:
-        """Create a database whose tables will be psephos_owner's, and the roles, unless they are there.
+    def create_roles(self) -> None:
+        """Create the roles that are not there yet.
 
-        Migrations run as psephos_owner (MIGRATION_DATABASE_URL) and grant psephos_app what the application may do.
+        Migrations run as psephos_owner (MIGRATION_DATABASE_URL), and grant the application and the sequencer what each
+        may do.
         """
         with psycopg.connect(self.url(), autocommit=True) as connection:
-            roles = {role for (role,) in connection.execute("SELECT rolname FROM pg_roles")}
-            databases = {database for (database,) in connection.execute("SELECT datname FROM pg_database")}
-        roles_missing = [role for role in ("psephos_owner", "psephos_app") if role not in roles]
-        self.execute(*[f"CREATE ROLE {role} LOGIN" for role in roles_missing])
-        if name not in databases:
-            self.execute(f"CREATE DATABASE {name} OWNER psephos_owner")
+            there = {role for (role,) in connection.execute("SELECT rolname FROM pg_roles")}
+            for role in ROLES:
+                if role not in there:
+                    connection.execute(f"CREATE ROLE {role} LOGIN")
+
+    def create_database(self, name: str) -> None:
+        """Create a database whose tables will be psephos_owner's, and the roles, unless they are there."""
+        self.create_roles()
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+                connection.execute(f"CREATE DATABASE {name} OWNER psephos_owner")
 
     def stop(self) -> None:
         """Stop what runs over our data folder, also a server that somebody started anew meanwhile."""

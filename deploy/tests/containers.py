@@ -1,5 +1,6 @@
 """What the compose file and the Kubernetes documents say, read once."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -32,6 +33,46 @@ def compose_commands():
         yield name, service["command"]
         if "healthcheck" in service:
             yield f"{name}'s healthcheck", service["healthcheck"]["test"][1:]
+
+
+def example_of(file):
+    """Return the names and values in the committed example of one of compose's files of variables."""
+    text = (ROOT / "deploy" / f"{file.removeprefix('.env.')}.env.example").read_text()
+    return dict(re.findall(r"^([A-Z][A-Z0-9_]+)=(.*)$", text, re.MULTILINE))
+
+
+def compose_variables():
+    """Return the names of the variables that each of our services is given."""
+    return {
+        name: {variable for file in service["env_file"] for variable in example_of(file)}
+        | set(service.get("environment", {}))
+        for name, service in OWN.items()
+    }
+
+
+def kubernetes_secrets():
+    """Return the keys of each secret, as the table in deploy/k8s/README.md names them."""
+    text = (ROOT / "deploy" / "k8s" / "README.md").read_text()
+    return {
+        name: set(re.findall(r"`([A-Z][A-Z0-9_]+|[a-z-]*password)`", keys))
+        for name, keys in re.findall(r"^\| `([\w-]+)` \| (.*) \|$", text, re.M)
+    }
+
+
+def kubernetes_variables():
+    """Return the names of the variables that each of our containers is given."""
+    documents = [document for _, document in kubernetes_documents()]
+    maps = {found["metadata"]["name"]: set(found["data"]) for found in documents if found["kind"] == "ConfigMap"}
+    secrets, given = kubernetes_secrets(), {}
+    for document in documents:
+        for container in (pod_of(document) or {}).get("containers", []):
+            if container["image"].startswith("psephos"):
+                names = {variable["name"] for variable in container.get("env", [])}
+                for source in container["envFrom"]:
+                    [(kind, reference)] = source.items()
+                    names |= (maps if kind == "configMapRef" else secrets)[reference["name"]]
+                given[document["metadata"]["name"]] = names
+    return given
 
 
 def kubernetes_documents():

@@ -11,42 +11,63 @@ import psycopg
 import pytest
 import requests
 
-from deploy.local.lint import plain_environment, production_environment
+from deploy.local.lint import plain_environment, production_environment, sequencer_environment
 from deploy.local.services import ROOT, free_port
 from deploy.tests.conftest import wait_for
-from deploy.tests.containers import BIN, OWN
+from deploy.tests.containers import BIN, OWN, example_of
 
 # Several services share a probe; each is run once.
 probed: set[tuple[str, ...]] = set()
 
 
+def environment_of(service, values):
+    """Return what a service is given: of the values those that its files name, its own, and what the machine adds."""
+    given = {}
+    for file in service["env_file"]:
+        given |= {name: values[file][name] for name in example_of(file) if name in values[file]}
+    return values[""] | given | {name: str(value) for name, value in service.get("environment", {}).items()}
+
+
 @pytest.fixture(scope="module")
 def production(tmp_path_factory):
-    """An environment of production over a database of its own, migrated by the compose file's own command."""
+    """Values for each file of variables, over a database of its own, migrated by the compose file's own command."""
     superuser = os.environ["DATABASE_URL"]
     name = f"containers_{os.getpid()}"
     with psycopg.connect(superuser.replace("/psephos", "/postgres", 1), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} OWNER psephos_owner")
     base = superuser.replace("/psephos", f"/{name}", 1)
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) + 40
-    environment = plain_environment() | production_environment()
-    environment |= {
-        "DATABASE_URL": base.replace("postgres:@", "psephos_app:@", 1),
-        "MIGRATION_DATABASE_URL": base.replace("postgres:@", "psephos_owner:@", 1),
-        "REDIS_URL": f"{os.environ['PSEPHOS_TEST_REDIS']}/{number}",
-        "ALLOWED_HOSTS": "127.0.0.1",
-        "CHAIN_CONTRACTS": "psephos@0x5fbdb2315678afecb367f032d93f642f64180aa3@0",
-        "CHAIN_RPC_URLS": "http://127.0.0.1:9",
-        "STATIC_ROOT": str(tmp_path_factory.mktemp("static")),
-        "PROMETHEUS_MULTIPROC_DIR": str(tmp_path_factory.mktemp("metrics")),
-        "PATH": f"{BIN}:{os.environ['PATH']}",
+    url = {role: base.replace("postgres:@", f"psephos_{role}:@", 1) for role in ("app", "owner", "sequencer")}
+    values = {
+        "": plain_environment()
+        | {
+            "STATIC_ROOT": str(tmp_path_factory.mktemp("static")),
+            "PROMETHEUS_MULTIPROC_DIR": str(tmp_path_factory.mktemp("metrics")),
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+        },
+        ".env.production": production_environment()
+        | {
+            "DATABASE_URL": url["app"],
+            "REDIS_URL": f"{os.environ['PSEPHOS_TEST_REDIS']}/{number}",
+            "ALLOWED_HOSTS": "127.0.0.1",
+            "CHAIN_CONTRACTS": "psephos@0x5fbdb2315678afecb367f032d93f642f64180aa3@0",
+            "CHAIN_RPC_URLS": "http://127.0.0.1:9",
+        },
+        ".env.migration": {"MIGRATION_DATABASE_URL": url["owner"]},
+        ".env.sender": {"CHAIN_SENDER_KEY": "0x" + "a5" * 32},
+        ".env.sequencer": sequencer_environment() | {"DATABASE_URL": url["sequencer"]},
     }
     run = OWN["migrate"]["command"]
     done = subprocess.run(
-        [str(BIN / run[0]), *run[1:]], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=170
+        [str(BIN / run[0]), *run[1:]],
+        cwd=ROOT,
+        env=environment_of(OWN["migrate"], values),
+        capture_output=True,
+        text=True,
+        timeout=170,
     )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return environment
+    assert (done.returncode, done.stderr) == (0, "")
+    return values
 
 
 @pytest.mark.slow
@@ -58,7 +79,7 @@ def test_a_service_s_command_starts_answers_its_probe_and_ends_on_sigterm(name, 
     command = [shlex.quote(part) if " " in part else part for part in service["command"]]
     command = ["4" if part.startswith("${PROOF_CONCURRENCY") else part for part in command]
     port = None
-    environment = production | {key: str(value) for key, value in service.get("environment", {}).items()}
+    environment = environment_of(service, production)
     if "--port" in command:
         port = command[command.index("--port") + 1] = str(free_port())
     if "METRICS_PORT" in environment:
@@ -81,7 +102,7 @@ def test_a_service_s_command_starts_answers_its_probe_and_ends_on_sigterm(name, 
 
     def answers():
         assert process.poll() is None, said()
-        token = {"Authorization": f"Bearer {environment['METRICS_TOKEN']}", "X-Forwarded-Proto": "https"}
+        token = {"Authorization": f"Bearer {environment.get('METRICS_TOKEN')}", "X-Forwarded-Proto": "https"}
         return requests.get(f"http://127.0.0.1:{port}/metrics", headers=token, timeout=5).status_code == 200
 
     try:
@@ -98,6 +119,8 @@ def test_a_service_s_command_starts_answers_its_probe_and_ends_on_sigterm(name, 
                 text=True,
             )
             assert done.returncode == 0, done.stdout + done.stderr
+        if name == "sequencer":
+            wait_for(lambda: "this sequencer leads" in said(), what="the lead")
         if name == "beat":
             # It shows metrics before it has its schedule open; a signal in between is a traceback of shelve's.
             def is_settled():

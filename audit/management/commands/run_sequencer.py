@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandError
 from django_typer.management import TyperCommand
 
-from audit.exceptions import NoSigningKey, SequencerHalted
+from audit.exceptions import MayNotSequence, NoSigningKey, SequencerHalted
 from audit.services import make_sequencer
 
 
@@ -24,5 +24,5 @@ class Command(TyperCommand):
             signal.signal(number, end)
         try:
             make_sequencer().run(stop)
-        except (SequencerHalted, NoSigningKey) as error:
+        except (SequencerHalted, MayNotSequence, NoSigningKey) as error:
             raise CommandError(str(error) or NoSigningKey.__doc__) from error

@@ -1,4 +1,4 @@
-"""Django's `migrate`, as the role that owns the tables, followed by the application role's grants."""
+"""Django's `migrate`, as the role that owns the tables, followed by the grants to the application and the sequencer."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from django.db import connections, transaction
 
 from audit.context import auditing
 from audit.models import Entry
-from audit.services import grant_application_role, record
+from audit.services import grant_roles, record
 
 
 class Command(Migrate):
@@ -30,11 +30,8 @@ class Command(Migrate):
         if has_log and not options["run_syncdb"] and not options["prune"]:
             with transaction.atomic(), auditing(actor="system:migrate"):
                 record(action="database.migrated", data={"app": options["app_label"] or "all"})
-        role = settings.DATABASE_APP_ROLE
-        if not grant_application_role(connection=connection, role=role) and options["verbosity"] >= 1:
-            self.stderr.write(
-                self.style.WARNING(
-                    f"{role} got no grants: there is no such role, or it owns the tables itself; "
-                    "then nothing but triggers keeps the audit log append-only"
-                )
-            )
+        faults = grant_roles(
+            connection=connection, application=settings.DATABASE_APP_ROLE, sequencer=settings.DATABASE_SEQUENCER_ROLE
+        )
+        for fault in faults if options["verbosity"] >= 1 else ():
+            self.stderr.write(self.style.WARNING(fault))

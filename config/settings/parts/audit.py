@@ -31,7 +31,7 @@ AUDIT_DEVELOPMENT_KEY = (
     "PRIVATE+KEY+psephos.localhost/insecure-development+d982d0cf+AX/qDHPPuhY4dah6VR87sD436OdovfgHFp0FHkHxhyEH"
 )
 # The log's Ed25519 key (`manage.py create_audit_key ORIGIN` makes one); its name is the log's origin. Only the
-# sequencer needs it: where AUDIT_VERIFIER_KEYS is given, the other processes go without.
+# sequencer needs it: the other processes are given AUDIT_VERIFIER_KEYS.
 AUDIT_SIGNING_KEY: str = env.str("AUDIT_SIGNING_KEY", "", validate=_is_signing_key)
 # Public keys whose checkpoints are accepted besides the signing key's; after a change of keys, the former ones.
 AUDIT_VERIFIER_KEYS: list[str] = env.list("AUDIT_VERIFIER_KEYS", [], validate=_are_verifier_keys)

@@ -2,11 +2,14 @@
 
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
+
 from config.settings.env import env, is_url
 
 REDIS_URL: str = env.str("REDIS_URL", "redis://127.0.0.1:6379/0", validate=is_url("redis", "rediss", "unix"))
 
-# The application's role; migrations run as MIGRATION_DATABASE_URL's, which owns the tables.
+# The application's role, in the sequencer's process its own; migrations run as MIGRATION_DATABASE_URL's, which owns the
+# tables.
 DATABASES: dict[str, dict[str, Any]] = {
     "default": env.dj_db_url("DATABASE_URL", "postgresql://psephos_app@127.0.0.1:5432/psephos")
 }
@@ -23,8 +26,12 @@ DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
 DATABASES["default"]["OPTIONS"]["prepare_threshold"] = 2
 MIGRATION_DATABASE_URL: str = env.str("MIGRATION_DATABASE_URL", "", validate=is_url("postgresql", "postgres"))
 
-# The role that `migrate` grants what the application may do: everything but changing the audit log.
+# The roles that `migrate` grants their rights: the application's, which reads the audit log and adds entries to it, and
+# the sequencer's, which alone makes the log of them.
 DATABASE_APP_ROLE: str = env.str("DATABASE_APP_ROLE", "psephos_app")
+DATABASE_SEQUENCER_ROLE: str = env.str("DATABASE_SEQUENCER_ROLE", "psephos_sequencer")
+if DATABASE_SEQUENCER_ROLE == DATABASE_APP_ROLE:
+    raise ImproperlyConfigured("DATABASE_SEQUENCER_ROLE must be another role than DATABASE_APP_ROLE")
 
 CACHES = {
     "default": {
