@@ -52,6 +52,10 @@ def guarded(work: Callable[[], None], *, failure_code: int = 1) -> None:
         sys.stdout.flush()
     except ImproperlyConfigured as error:
         fail(f"configuration: {error}", failure_code)
+    except SystemExit as error:
+        if not isinstance(error.code, str):
+            raise
+        fail(error.code, failure_code)  # of the settings, which refuse a variable
     except BrokenPipeError:
         # Whoever read our output has seen enough, for instance `| head`; what is still buffered goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
