@@ -306,16 +306,23 @@ def test_a_store_that_is_away_is_no_tampering(exports, settings, store, capsys):
 def test_no_name_and_no_manifest_in_the_store_ends_the_verification(exports):
     folder, names = exports
     os.makedirs(os.fsencode(folder) + b"/2026-\xff\x1b")
-    (folder / "2026-\udcff\x1b" / "manifest.json").write_bytes(b"{")
-    (folder / "odd").mkdir()
-    manifest = json.loads((folder / names[0] / "manifest.json").read_bytes()) | {"origin": "\x00\ud83d\ude00"}
-    (folder / "odd" / "manifest.json").write_bytes(json.dumps(manifest).encode())
-    code, lines = outcome()
+    content = json.loads((folder / names[0] / "manifest.json").read_bytes())
+    (folder / "2026-\udcff\x1b" / "manifest.json").write_text(json.dumps(content | {"origin": "\x00\ud83d\ude00"}))
+    code, [line] = outcome()
     assert code == 1
-    assert len(lines) == 2
-    assert lines[0].startswith("export 2026-\\udcff\\x1b: manifest.json: manifest.json is not an export's manifest")
-    assert "a bundle of another log: of \\x00😀, not of" in lines[1]
+    assert line.startswith("export 2026-\\udcff\\x1b: manifest.json: a bundle of another log: of \\x00😀, not of")
     assert Verification.objects.first().findings[0]["place"].startswith("export 2026-\\udcff")
+
+
+def test_an_export_that_was_interrupted_is_none(exports):
+    folder, names = exports
+    (folder / "2026-01-01-000000000099").mkdir()
+    assert found() == []
+    (folder / "2026-01-01-000000000099" / "manifest.json").write_bytes(b'{"format"')
+    assert found() == []
+    (folder / names[1] / "manifest.json").chmod(0o644)
+    (folder / names[1] / "manifest.json").write_bytes(b'{"format"')
+    assert any(line.startswith(f"export {names[1]}: manifest.json: ") for line in found())
 
 
 # ── checkpoints ──

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
+from audit.exceptions import NothingToExport
 from audit.models import Entry, Export
 from audit.note import SigningKey
 from audit.selectors import get_verifier_keys
 from audit.services import export_log, sequence_all, write_bundle
 from audit.tests.test_sequencing import write
-from audit.verification.bundles import verify_path
+from audit.verification.bundles import verify_path, write_manifest
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -93,6 +94,23 @@ def test_an_export_is_written_once_and_again_to_the_same_bytes(bundle, export_fo
     assert {file: file.read_bytes() for file in (export_folder / again.name).rglob("*") if file.is_file()} == before
     with pytest.raises(CommandError, match="covers anything new"):
         call_command("export_audit")
+
+
+def test_of_two_exports_at_once_one_is_recorded(bundle, export_folder, monkeypatch):
+    names = []
+
+    def meanwhile(manifest):
+        if not names:
+            names.append("")
+            names[0] = export_log().name
+        return write_manifest(manifest)
+
+    monkeypatch.setattr("audit.services.exporting.write_manifest", meanwhile)
+    with pytest.raises(NothingToExport):
+        export_log()
+    assert [export.name for export in Export.objects.all()] == names
+    assert Entry.objects.filter(action="audit.log.exported").count() == 1
+    assert check(export_folder) == (0, [])
 
 
 def rewrite(bundle, name, change):

@@ -49,7 +49,7 @@ def anchor(tree_size):
 
 
 def check():
-    with psycopg.connect(get_conninfo(), autocommit=True) as other:
+    with as_role("psephos_app") as other:
         return [f"{found.part}: {found}" for found in check_registers(read_registers(other))]
 
 

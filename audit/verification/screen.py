@@ -30,7 +30,7 @@ def progress_bar() -> Iterator[Show]:
 
 def print_report(report: Report, *, started: float) -> None:
     """Print each finding on a line of its own, and the outcome on the last."""
-    console = Console(file=sys.stdout, soft_wrap=True, highlight=False)
+    console = Console(file=sys.stdout, soft_wrap=True, highlight=False, emoji=False)
     for finding in report.findings:
         mark = "[red]wrong     [/]" if finding.is_tampering else "[yellow]unchecked [/]"
         console.print(f"{mark}{escape(str(finding))}")

@@ -90,14 +90,18 @@ def check_exports(report: Report, progress: Progress) -> list[Claim]:
 def check_export(
     store: Storage, name: str, export: Export | None, *, report: Report, progress: Progress
 ) -> Checked | None:
-    """Check one export; None for one that was interrupted before its end, which holds nothing yet."""
+    """Check one export; None for one that has no manifest yet, or half a one, and that no row names.
+
+    It is being written, or was interrupted: its entries are in another.
+    """
     source = StoreSource(store, name)
     if export is None:
         try:
-            if not store.exists(f"{name}/{MANIFEST}"):
-                return None
-        except Exception as error:  # each store has errors of its own
-            raise BundleUnreachable(f"could not be read: {type(error).__name__}: {error}") from error
+            bundles.read_manifest(source)
+        except BundleUnreachable:
+            raise
+        except BundleUnreadable:
+            return None
     checked = bundles.check_bundle(
         source,
         keys=get_verifier_keys(),

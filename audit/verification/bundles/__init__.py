@@ -5,7 +5,7 @@ from pathlib import Path
 
 from audit.note import VerifierKey
 from audit.verification.bundles.checking import Checked, check_bundle
-from audit.verification.bundles.manifest import MANIFEST, Manifest, export_name, write_manifest
+from audit.verification.bundles.manifest import MANIFEST, Manifest, export_name, read_manifest, write_manifest
 from audit.verification.bundles.sources import BundleUnreachable, BundleUnreadable, sources_of
 from audit.verification.report import Finding, Progress, Report, no_progress
 
@@ -18,6 +18,7 @@ __all__ = [
     "check_bundle",
     "export_name",
     "find_gaps",
+    "read_manifest",
     "verify_path",
     "write_manifest",
 ]
