@@ -8,10 +8,10 @@ class RateLimited(exceptions.APIException):
 
     status_code = status.HTTP_429_TOO_MANY_REQUESTS
     default_code = "rate_limited"
-    default_detail = "Too many requests; try again after the time that Retry-After names."
+    default_detail = "Too many requests."
 
     def __init__(self, wait: int) -> None:
-        super().__init__()
+        super().__init__(f"Too many requests; try again in {wait} second{'' if wait == 1 else 's'}.")
         self.wait = wait
 
 

@@ -45,7 +45,7 @@ class RateLimitMiddleware:
                 if is_found:
                     check_scope(admission.key, scopes=scopes, method=request.method or "")
         except (APIException, OperationalError, InterfaceError) as error:
-            response = problem_of(error)
+            response = problem_of(error, request)
             if not admission.is_allowed:
                 response._has_been_logged = True  # type: ignore[attr-defined]  # a flood is a metric, not a log
         else:

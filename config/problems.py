@@ -11,17 +11,15 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.template.loader import render_to_string
-from django.utils.cache import patch_vary_headers
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler, set_rollback
 
 from accounts.exceptions import DatabaseGone, DatabaseUnavailable
+from accounts.problems import CONTENT_TYPE, answer
 from config.parsers import BodyTooLarge
 from config.request_id import current_request_id
 
-CONTENT_TYPE = "application/problem+json"
 logger = logging.getLogger(__name__)
 
 
@@ -98,15 +96,7 @@ def problem_response(*, status: int, code: str, detail: str) -> JsonResponse:
 
 def problem_page(request: HttpRequest, *, status: int, code: str, detail: str) -> HttpResponse:
     """Answer with a problem, or, to who would rather read HTML, with a page that says the same."""
-    preferred = request.get_preferred_type([CONTENT_TYPE, "application/json", "text/html"])
-    if preferred != "text/html":
-        response: HttpResponse = problem_response(status=status, code=code, detail=detail)
-    else:
-        # Without the request: no context processor may ask the database, which may be what failed.
-        page = render_to_string("problem.html", problem_body(status=status, code=code, detail=detail))
-        response = HttpResponse(page, status=status)
-    patch_vary_headers(response, ["Accept"])
-    return response
+    return answer(problem_body(status=status, code=code, detail=detail), request)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -17,7 +17,7 @@ urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
     path("metrics", metrics, name="metrics"),
-    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("api/schema", SpectacularAPIView.as_view(versioning_class=None), name="schema"),
     path("api/docs", with_readers_styles(SpectacularSwaggerSplitView.as_view(url_name="schema")), name="docs"),
     path("api/redoc", with_readers_styles(SpectacularRedocView.as_view(url_name="schema")), name="redoc"),
     path("graphql", graphql, name="graphql"),

@@ -37,3 +37,17 @@ def test_a_refused_start_of_a_sign_in_is_a_page_too(client):
     assert response.status_code == 404
     assert "You are not signed in" in response.content.decode()
     assert f"<code>{code}</code>" in response.content.decode()
+
+
+def test_too_many_requests_are_a_page_for_a_browser_and_a_problem_for_a_program(client, settings):
+    settings.RATE_LIMIT = "1/60"
+    client.get("/nowhere")
+    page = client.get("/nowhere", headers={"Accept": BROWSER})
+    assert (page.status_code, page["Content-Type"]) == (429, "text/html; charset=utf-8")
+    assert 1 <= int(page["Retry-After"]) <= 61
+    assert f"try again in {page['Retry-After']} seconds" in page.content.decode()
+    assert "<code>rate_limited</code>" in page.content.decode()
+    for accept in ("*/*", "application/json, text/html;q=0.1"):
+        problem = client.get("/nowhere", headers={"Accept": accept})
+        assert problem.json()["code"] == "rate_limited"
+        assert "Accept" in problem["Vary"]
