@@ -107,6 +107,12 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
     return problem_page(request, status=403, code="permission_denied", detail="You may not do this.")
 
 
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Refuse a form that came without its token; Django's own page tells a reader about DEBUG."""
+    detail = "The form has expired, or cookies are blocked. Open its page again, and send it from there."
+    return problem_page(request, status=403, code="csrf_failed", detail=detail)
+
+
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return problem_page(request, status=404, code="not_found", detail="There is nothing at this address.")
 

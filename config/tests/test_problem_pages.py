@@ -1,7 +1,7 @@
 """A browser reads of an error on a page, a program in a problem."""
 
 import pytest
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
 
 from config.problems import server_error
 
@@ -51,3 +51,13 @@ def test_too_many_requests_are_a_page_for_a_browser_and_a_problem_for_a_program(
         problem = client.get("/nowhere", headers={"Accept": accept})
         assert problem.json()["code"] == "rate_limited"
         assert "Accept" in problem["Vary"]
+
+
+@pytest.mark.django_db
+def test_a_form_without_its_token_is_refused_in_our_words():
+    client = Client(enforce_csrf_checks=True)
+    page = client.post("/admin/login/", {"username": "ada@example.org"}, headers={"Accept": BROWSER})
+    assert page.status_code == 403
+    assert "Open its page again" in page.content.decode()
+    assert "DEBUG" not in page.content.decode()
+    assert client.post("/admin/login/", {}).json()["code"] == "csrf_failed"
