@@ -1,6 +1,7 @@
 """Checks the exports in the write-once store, and compares them with the database."""
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import IO
@@ -15,6 +16,7 @@ from audit.verification.bundles import MANIFEST, BundleUnreachable, BundleUnread
 from audit.verification.database import Claim, differing_fields
 from audit.verification.report import Finding, Progress, Report
 
+logger = logging.getLogger(__name__)
 READ_AHEAD = 5000
 
 
@@ -68,6 +70,11 @@ def check_exports(report: Report, progress: Progress) -> list[Claim]:
             inner.add_unchecked("exports", MANIFEST, str(error))
         except BundleUnreadable as error:
             inner.add("exports", MANIFEST, str(error))
+        except Exception as error:
+            # Whatever one of them holds, it must not keep the others from being checked.
+            is_reached = False
+            logger.exception("the check of the export %s broke", name)
+            inner.add_unchecked("exports", MANIFEST, f"could not be checked: {type(error).__name__}: {error}")
         else:
             if checked is None:
                 continue
