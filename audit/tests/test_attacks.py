@@ -385,3 +385,33 @@ def test_rows_that_nobody_can_read_end_no_verification(exports):
         assert any(line.startswith(f'export {name}: created_at: is "infinity", was logged as "20') for line in lines)
     assert any(line.startswith(f"export {names[1]}: manifest_sha256: is null, was logged as") for line in lines)
     assert any(line.startswith(f"export {names[1]}: manifest.json: could not be checked: TypeError") for line in lines)
+
+
+def test_columns_that_no_superuser_may_empty_but_does(exports):
+    emptied = [("entry", "actor"), ("entry", "data"), ("leaf", "body"), ("tile", "hashes"), ("checkpoint", "note")]
+    write(250)
+    sequence_all()
+    try:
+        tamper(
+            *(f"ALTER TABLE audit_{table} ALTER COLUMN {column} DROP NOT NULL" for table, column in emptied),
+            "UPDATE audit_entry SET actor = NULL, data = NULL FROM audit_leaf WHERE id = entry_id AND seq = 2",
+            "UPDATE audit_leaf SET body = NULL WHERE seq = 3",
+            "UPDATE audit_tile SET hashes = NULL",
+            "UPDATE audit_checkpoint SET note = NULL WHERE id = (SELECT min(id) FROM audit_checkpoint)",
+            "UPDATE audit_export SET created_at = 'epoch'",
+        )
+        code, lines = outcome()
+    finally:
+        tamper("TRUNCATE audit_entry, audit_leaf, audit_tile, audit_checkpoint CASCADE")
+        tamper(*(f"ALTER TABLE audit_{table} ALTER COLUMN {column} SET NOT NULL" for table, column in emptied))
+    assert code == 1
+    for line in (
+        "entry 2: actor: is empty, which audit_entry does not allow",
+        "entry 2: data: is empty, which audit_entry does not allow",
+        "entry 3: body: is empty, which audit_leaf does not allow",
+        "tile 0/0: hashes: is empty, which audit_tile does not allow",
+    ):
+        assert line in lines
+    assert any(line.endswith("not a signed note: no empty line before its signatures") for line in lines)
+    assert any("created_at: is " in line for line in lines)
+    assert lines[-1].startswith("the database: could not be checked to the end: ")

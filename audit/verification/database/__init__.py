@@ -6,6 +6,7 @@ from audit.merkle import EMPTY_ROOT
 from audit.note import VerifierKey
 from audit.verification.database.chunks import CHUNK_ENTRIES, run_chunks
 from audit.verification.database.claims import Claim, check_claims, check_named, read_checkpoints
+from audit.verification.database.empty import find_empty
 from audit.verification.database.registers import check_registers, name_checkpoints, read_registers
 from audit.verification.database.rows import differing_fields
 from audit.verification.database.tree import Joined, check_upper_tiles, missing
@@ -46,23 +47,14 @@ def verify_database(
         named = {claim.tree_size: claim.place for claim in claims} | dict(name_checkpoints(registered))
         check_named(connection, named, report=report)
         claims = [*claims, *read_checkpoints(connection, keys=keys, report=report)]
-        sizes = sorted(
-            {claim.tree_size for claim in claims if 0 < claim.tree_size <= size} | ({size} if size else set())
-        )
-        roots: dict[int, bytes | None] = {0: EMPTY_ROOT}
-        joined = Joined(roots)
-        done = 0
-        for chunk in run_chunks(conninfo, size=size, sizes=sizes, processes=processes):
-            report.extend(joined.join(chunk))
-            done = chunk.end
-            progress("entries", done, size)
-        report.extend(joined.close_hole())
-        stray = connection.execute("SELECT seq, entry_id FROM audit_leaf WHERE seq < 0 ORDER BY seq")
-        for seq, entry in stray:
-            report.add("entries", f"leaf {seq}", f"hides the entry {entry}: the log's numbers begin at 0")
-        report.extend(check_upper_tiles(connection, size, joined.tile_roots))
-        check_claims(claims, size=size, roots=roots, report=report)
-        report.extend(check_registers(registered))
+        try:
+            check_entries(connection, conninfo, size, claims, report, progress, processes)
+        except Exception:
+            # Most of all of a column that is empty, although PostgreSQL allows that to superusers alone.
+            report.extend(find_empty(connection))
+            raise
+        finally:
+            report.extend(check_registers(registered))
         waiting, oldest = connection.execute(
             "SELECT count(*), min(created_at) FROM audit_entry e WHERE created_at < now() - %s::interval"
             " AND NOT EXISTS (SELECT FROM audit_leaf l WHERE l.entry_id = e.id)",
@@ -73,6 +65,30 @@ def verify_database(
             report.add_unchecked("entries", "entries without a number", message)
     report.tree_size = size
     report.counts |= {"entries": size}
+
+
+def check_entries(
+    connection: psycopg.Connection,
+    conninfo: str,
+    size: int,
+    claims: list[Claim],
+    report: Report,
+    progress: Progress,
+    processes: int | None,
+) -> None:
+    """Check the entries in chunks, join them into the tree, and compare it with its tiles and with what is claimed."""
+    sizes = sorted({claim.tree_size for claim in claims if 0 < claim.tree_size <= size} | ({size} if size else set()))
+    roots: dict[int, bytes | None] = {0: EMPTY_ROOT}
+    joined = Joined(roots)
+    for chunk in run_chunks(conninfo, size=size, sizes=sizes, processes=processes):
+        report.extend(joined.join(chunk))
+        progress("entries", chunk.end, size)
+    report.extend(joined.close_hole())
+    stray = connection.execute("SELECT seq, entry_id FROM audit_leaf WHERE seq < 0 ORDER BY seq")
+    for seq, entry in stray:
+        report.add("entries", f"leaf {seq}", f"hides the entry {entry}: the log's numbers begin at 0")
+    report.extend(check_upper_tiles(connection, size, joined.tile_roots))
+    check_claims(claims, size=size, roots=roots, report=report)
 
 
 def read_size(connection: psycopg.Connection, report: Report) -> int:

@@ -33,7 +33,7 @@ def read_checkpoints(connection: psycopg.Connection, *, keys: list[VerifierKey],
         count += 1
         place = f"checkpoint {id_} (size {tree_size})"
         try:
-            signed = open_checkpoint(note, keys)
+            signed = open_checkpoint(note or "", keys)
         except NoteError as error:
             report.add("checkpoints", place, str(error))
             continue
