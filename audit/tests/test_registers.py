@@ -224,7 +224,7 @@ def test_no_false_alarm_beside_a_writer():
     writer = threading.Thread(target=run)
     writer.start()
     try:
-        while Anchor.objects.count() < 20:
+        while Anchor.objects.count() < 8:
             assert check() == []
     finally:
         stop.set()
