@@ -22,17 +22,31 @@ WHERE a.rolname IN (%(application)s, %(sequencer)s)
 ORDER BY a.rolname, b.rolname
 """
 
+# Who else was granted more than reading of the log, on a table or a column: a former role, somebody's by hand.
+OTHER_WRITERS = """
+SELECT DISTINCT r.rolname FROM pg_class c
+JOIN pg_attribute a ON a.attrelid = c.oid
+CROSS JOIN LATERAL aclexplode(c.relacl || a.attacl) granted
+JOIN pg_roles r ON r.oid = granted.grantee
+WHERE c.oid = ANY(%s::regclass[]) AND r.oid <> c.relowner AND granted.privilege_type <> 'SELECT'
+"""
+
 
 def grant_roles(*, connection: BaseDatabaseWrapper, application: str, sequencer: str) -> list[str]:
     """Leave the application's role and the sequencer's the rights that they need and no other, whatever they had.
 
-    Run by `migrate` as the tables' owner, in one transaction: an application that runs meanwhile notices nothing. Safe
-    to repeat. Returns a sentence for each thing that keeps the grants from holding.
+    From other roles it takes the right to write the audit log. Run by `migrate` as the tables' owner, in one
+    transaction: an application that runs meanwhile notices nothing. Safe to repeat. Returns a sentence for each thing
+    that keeps the grants from holding.
     """
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         cursor.execute("SELECT current_user, array(SELECT rolname::text FROM pg_roles)")
         owner, roles = cursor.fetchone()
         grantees = [role for role in (application, sequencer) if role in roles and role != owner]
+        tables = [model._meta.db_table for model in apps.get_app_config("audit").get_models()]
+        cursor.execute(OTHER_WRITERS, [tables])
+        for statement in _revocations(tables, [role for (role,) in cursor.fetchall()]):
+            cursor.execute(statement)
         for statement in _grants(application, sequencer, grantees, database=str(connection.settings_dict["NAME"])):
             cursor.execute(statement)
         # Rows get their ids without it, and whoever has it can leave gaps.
@@ -53,6 +67,13 @@ def grant_roles(*, connection: BaseDatabaseWrapper, application: str, sequencer:
         else:
             faults.append(f"{role} may act as {other}: whoever takes over the one has the rights of the other")
     return faults
+
+
+def _revocations(tables: list[str], writers: list[str]) -> Iterator[sql.Composed]:
+    listed = sql.SQL(", ").join(map(sql.Identifier, tables))
+    revoke = "REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON {} FROM {} CASCADE"
+    for role in writers:
+        yield sql.SQL(revoke).format(listed, sql.Identifier(role))
 
 
 def _grants(application: str, sequencer: str, grantees: list[str], *, database: str) -> Iterator[sql.Composed]:

@@ -102,6 +102,8 @@ class Sequencer:
                     check_role(connection)
                     if self.take_lead(connection, stop):
                         self.lead(connection, stop)
+            except psycopg.errors.InsufficientPrivilege as error:
+                raise MayNotSequence(f"rights were taken away meanwhile: {error.diag.message_primary}") from error
             except psycopg.OperationalError as error:
                 logger.warning("the sequencer lost the database, trying again: %s", str(error).strip())
                 stop.wait(1)

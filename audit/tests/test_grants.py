@@ -278,6 +278,7 @@ def test_triggers_refuse_even_the_owner(table):
 
 @pytest.mark.django_db(transaction=True)
 def test_migrating_again_takes_away_what_was_granted_by_hand(capsys):
+    former = f"psephos_former_{os.getpid()}"
     with as_role("postgres") as superuser:
         for statement in (
             "GRANT ALL ON audit_entry, audit_tile TO psephos_app WITH GRANT OPTION",
@@ -287,15 +288,71 @@ def test_migrating_again_takes_away_what_was_granted_by_hand(capsys):
             "GRANT ALL ON accounts_user, django_migrations TO psephos_sequencer, PUBLIC",
             "GRANT SELECT (subject) ON accounts_identity TO psephos_sequencer",
             "GRANT CREATE ON SCHEMA public TO psephos_app, psephos_sequencer",
+            f"CREATE ROLE {former}",
+            f"GRANT SELECT ON audit_leaf, accounts_user TO {former}",
+            f"GRANT INSERT (seq, entry_id, body, entry_hash) ON audit_leaf TO {former}",
         ):
             superuser.execute(statement)
-    with as_role("psephos_app") as app:
-        app.execute("GRANT UPDATE ON audit_tile TO psephos_sequencer")
-        app.execute(LEAF.format(7))
-    call_command("migrate", verbosity=1)
-    for role in ROLES:
-        assert rights_of(role) == expected_rights(role)
+        with as_role("psephos_app") as app:
+            app.execute("GRANT UPDATE ON audit_tile TO psephos_sequencer")
+            app.execute(LEAF.format(7))
+        call_command("migrate", verbosity=1)
+        for role in ROLES:
+            assert rights_of(role) == expected_rights(role)
+        assert rights_of(former) == {"public": {"USAGE"}, "audit_leaf": {"SELECT"}, "accounts_user": {"SELECT"}}
+        superuser.execute(f"DROP OWNED BY {former}")
+        superuser.execute(f"DROP ROLE {former}")
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_granting_again_waits_for_nobody_and_nobody_notices():
+    record(action="tests.kept")
+    sequence_all()
+    is_over = threading.Event()
+    insert = f"{INSERT}) VALUES (gen_random_uuid(), now(), 'tests.meanwhile', 'system', '', '{{}}', '')"
+    counts = []
+
+    def write_on():
+        with as_role("psephos_app") as app:
+            while not is_over.is_set():
+                counts.append(app.execute(insert).rowcount)
+                app.execute("SELECT count(*) FROM audit_leaf")
+
+    thread = threading.Thread(target=write_on)
+    thread.start()
+    with as_role("psephos_app") as open_one, open_one.transaction():
+        open_one.execute(insert)
+        for _ in range(3):
+            seen = len(counts)
+            grant_roles(connection=connection, application="psephos_app", sequencer="psephos_sequencer")
+            wait_for(lambda seen=seen: len(counts) > seen + 2)
+        open_one.execute(insert)
+    is_over.set()
+    thread.join(20)
+    assert Entry.objects.filter(action="tests.meanwhile").count() == len(counts) + 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_leader_whose_rights_are_taken_away_says_so():
+    with as_role("postgres") as superuser:
+        superuser.execute("REVOKE INSERT ON audit_tile FROM psephos_sequencer")
+        try:
+            with pytest.raises(MayNotSequence, match=r"the role psephos_sequencer may not .*: run `migrate`"):
+                make_sequencer(conninfo=conninfo("psephos_sequencer")).run(threading.Event())
+        finally:
+            superuser.execute("GRANT INSERT ON audit_tile TO psephos_sequencer")
+    record(action="tests.kept")
+    sequencer = make_sequencer(conninfo=conninfo("psephos_sequencer"))
+
+    def refuse(connection, stop):
+        connection.execute("UPDATE audit_leaf SET seq = 1")
+
+    sequencer.lead = refuse
+    with pytest.raises(
+        MayNotSequence, match="rights were taken away meanwhile: permission denied for table audit_leaf"
+    ):
+        sequencer.run(threading.Event())
 
 
 @pytest.mark.django_db
