@@ -34,7 +34,7 @@ INSERT INTO audit_entry (id, created_at, action, actor, target, data, request_id
 SELECT uuidv7(), now(), 'elections.election.cancelled', 'user:' || gen_random_uuid(),
     'election:31337/0x5fbdb2315678afecb367f032d93f642f64180aa3/' || i,
     jsonb_build_object('reason', 'the organiser withdrew it', 'block', i, 'options', 3), md5(i::text)
-FROM generate_series(%s, %s) i
+FROM generate_series(%s::int, %s::int) i
 """
 ENTRIES_AT_ONCE = 1000
 BODY = {"reason": "the organiser withdrew it", "block": 123_456, "options": 3}
