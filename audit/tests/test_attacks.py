@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -234,3 +235,28 @@ def test_columns_that_no_superuser_may_empty_but_does(exports):
     assert any(line.endswith("not a signed note: no empty line before its signatures") for line in lines)
     assert any("created_at: is " in line for line in lines)
     assert lines[-1].startswith("the database: could not be checked to the end: ")
+
+
+# ── the chain ──
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ({"eth_call": "0x" + "ff" * 32}, "says that it holds 1157920892"),
+        ({"eth_call": "0x"}, "there is no AuditAnchor contract at"),
+        ({"eth_chainId": None}, "did not answer: AttributeError"),
+        ({"eth_chainId": "x"}, "did not answer: ValueError"),
+        ({"eth_chainId": "0x1"}, "is of chain 1"),
+    ],
+)
+def test_a_node_that_talks_nonsense_is_no_tampering(settings, monkeypatch, answers, said):
+    settings.AUDIT_ANCHOR_CONTRACT = "0x" + "1" * 40
+    results = {"eth_chainId": hex(settings.CHAIN_ID)} | answers
+
+    def post(url, *, json, timeout):
+        return SimpleNamespace(json=lambda: {"result": results[json["method"]]})
+
+    monkeypatch.setattr("requests.post", post)
+    code, [line] = outcome()
+    assert (code, said in line) == (2, True), line

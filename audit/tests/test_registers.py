@@ -5,6 +5,8 @@ import threading
 import psycopg
 import pytest
 from django.db import connection, models
+from hypothesis import given
+from hypothesis import strategies as st
 
 from audit.models import Anchor, Entry, Export, Verification
 from audit.redaction import redact
@@ -13,7 +15,7 @@ from audit.selectors import get_conninfo
 from audit.services import export_log, record, record_anchor, sequence_all, verify_log
 from audit.tests.roles import as_role
 from audit.tests.test_sequencing import tamper, write
-from audit.verification.database.registers import LOGGED, check_registers, read_registers
+from audit.verification.database.registers import LOGGED, Logged, Registered, check_registers, read_registers
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -245,3 +247,14 @@ def test_what_is_logged_passes_redaction_as_it_is(registered):
         row = model.objects.get()
         columns = {field.column: getattr(row, field.attname) for field in model._meta.concrete_fields}
         assert redact(spell_columns(columns), pepper=b"x") == spell_columns(columns)
+
+
+NAMES, SIZES = st.sampled_from(["a", "b"]), st.integers(0, 1)
+columns = st.fixed_dictionaries({"id": st.integers(0, 3), "name": NAMES, "size": SIZES})
+
+
+@given(rows=st.lists(columns, max_size=4), logged=st.lists(columns, max_size=4))
+def test_only_the_same_rows_and_entries_are_no_finding(rows, logged):
+    entries = [Logged(f"entry {seq}", "export:x", said | {"more": 7}) for seq, said in enumerate(logged)]
+    found = list(check_registers([Registered(REGISTERS[0], rows, entries)]))
+    assert (found == []) == (sorted(map(str, rows)) == sorted(map(str, logged)))
