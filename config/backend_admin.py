@@ -53,9 +53,10 @@ def guarded(work: Callable[[], None], *, failure_code: int = 1) -> None:
     except ImproperlyConfigured as error:
         fail(f"configuration: {error}", failure_code)
     except SystemExit as error:
-        if not isinstance(error.code, str):
-            raise
-        fail(error.code, failure_code)  # of the settings, which refuse a variable
+        if isinstance(error.code, str):
+            fail(error.code, failure_code)  # of the settings, which refuse a variable
+        # Typer ends with 1 where arguments are wrong, Django and everybody else with 2.
+        sys.exit(2 if isinstance(error.__context__, usage_error()) else error.code)
     except BrokenPipeError:
         # Whoever read our output has seen enough, for instance `| head`; what is still buffered goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -72,6 +73,13 @@ def guarded(work: Callable[[], None], *, failure_code: int = 1) -> None:
 def fail(line: str, code: int) -> NoReturn:
     sys.stderr.write(f"{line}\n")
     sys.exit(code)
+
+
+def usage_error() -> type[Exception]:
+    import typer
+
+    parent = typer.BadParameter.__base__
+    return parent if parent and issubclass(parent, Exception) else typer.BadParameter
 
 
 def in_the_way(error: Exception) -> str:
@@ -93,6 +101,8 @@ def in_the_way(error: Exception) -> str:
         return "Redis does not answer"
     if isinstance(error, NodeError):
         return "the node does not answer"
+    if isinstance(error, OSError) and error.filename:
+        return "a file or folder cannot be used"
     return "refused" if isinstance(error, APIException) else ""
 
 

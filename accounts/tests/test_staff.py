@@ -1,5 +1,6 @@
 """The staff's way into the admin: passwords, limits, sessions, and what each role may do there."""
 
+import getpass
 import io
 from datetime import timedelta
 
@@ -113,9 +114,10 @@ def test_create_admin_makes_one_admin_and_sets_passwords_anew(monkeypatch):
     assert Entry.objects.filter(action="accounts.password.set").count() == 2
 
 
-def test_create_admin_without_a_terminal_says_what_to_do(monkeypatch):
+@pytest.mark.parametrize("obstacle", [EOFError, getpass.GetPassWarning])
+def test_create_admin_without_a_terminal_says_what_to_do(monkeypatch, obstacle):
     def fail(_):
-        raise EOFError
+        raise obstacle
 
     monkeypatch.setattr("getpass.getpass", fail)
     with pytest.raises(CommandError, match="--password-stdin"):

@@ -106,7 +106,7 @@ def test_healthcheck_waits_until_all_is_well(monkeypatch):
 @pytest.mark.slow
 def test_healthcheck_refuses_a_part_that_there_is_not():
     done = run_script("healthcheck", "--only", "moon")
-    assert done.returncode != 0
+    assert done.returncode == 2
     assert "moon is none of postgresql" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -202,6 +202,7 @@ def caused(error, cause):
         (caused(ProgrammingError("permission denied"), InsufficientPrivilege()), "the database refuses: "),
         (RedisError("refused"), "Redis does not answer: refused "),
         (NodeUnavailable("silence"), "the node does not answer: silence "),
+        (FileNotFoundError(2, "No such file", "/nowhere/x.zip"), "a file or folder cannot be used: [Errno 2]"),
         (PermissionDenied(), "refused: "),
         (ImproperlyConfigured("a key is missing"), "configuration: a key is missing"),
     ],
@@ -220,6 +221,16 @@ def test_what_is_in_a_commands_way_is_one_line(monkeypatch, capsys, error, line,
     said = capsys.readouterr().err
     assert said.startswith(line)
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["verify-audit", "list-users"])
+@pytest.mark.parametrize("arguments", [["--nonsense"], ["--processes", "x", "--role", "x"]])
+def test_wrong_arguments_exit_with_2_also_where_1_is_a_finding(monkeypatch, capsys, command, arguments):
+    monkeypatch.setattr(sys, "argv", ["backend-admin", command, *arguments])
+    with pytest.raises(SystemExit) as exit_:
+        backend_admin.main()
+    assert exit_.value.code == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize("error", [RedisError("refused"), NodeUnavailable("silence")])

@@ -32,7 +32,7 @@ NPM_ELIGIBILITY = "@zk-kit/semaphore-artifacts/semaphore-20"
 
 
 class SetupFailed(Exception):
-    """A tool of the set-up failed; the message is the end of what it said."""
+    """A tool of the set-up failed; the message is what it said of the reason."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,9 @@ def _node(*arguments: str, cwd: Path | None = None) -> str:
     done = subprocess.run(["node", *arguments], capture_output=True, text=True, cwd=cwd, check=False)
     printed = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
     if done.returncode != 0 or "[ERROR]" in printed:
-        raise SetupFailed(f"{Path(arguments[0]).name}: {printed[-1500:]}")
+        told = [line.strip() for line in printed.splitlines() if "[ERROR]" in line or "rror:" in line]
+        # The lines below the first are the tool's own stack.
+        raise SetupFailed(f"{Path(arguments[0]).name}: {told[0] if told else printed[-1500:].strip()}")
     return printed
 
 

@@ -19,6 +19,8 @@ from zk.registry import COMMITTED, all_circuits, find_circuit, unpack, usable_ci
 from zk.services.setup import (
     DEVELOPMENT_BEACON,
     OWN_CIRCUITS,
+    SetupFailed,
+    _node,
     compiled,
     hash_file,
     hash_sources,
@@ -140,6 +142,17 @@ def test_setup_needs_a_known_circuit(tmp_path, capsys):
     with pytest.raises(CommandError):
         call_command("zk_setup", "--ptau", str(file), "--circuit", "nothing")
     assert not (tmp_path / "manifest.json").exists()
+
+
+def test_a_check_of_a_circuit_that_there_is_not_finds_more_than_nothing():
+    with pytest.raises(CommandError, match=r"unknown circuit: moon; there are .*voice"):
+        call_command("zk_verify_setup", "--circuit", "moon")
+
+
+def test_a_tool_that_failed_is_quoted_in_one_line():
+    with pytest.raises(SetupFailed, match=r"^-e: Error: no such key") as raised:
+        _node("-e", "throw new Error('no such key')")
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import getpass
 import sys
+import warnings
 from typing import Any
 
 from django.contrib.auth.password_validation import validate_password
@@ -17,7 +18,7 @@ class Command(BaseCommand):
     help = "Create the first administrator (or set their password anew). Later ones are invited and sign in by eID."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--email", required=True)
+        parser.add_argument("--email", required=True, help="the address by which they sign in")
         parser.add_argument(
             "--password-stdin", action="store_true", help="read the password's line from standard input, for scripts"
         )
@@ -36,9 +37,12 @@ class Command(BaseCommand):
 
 def ask_password() -> str:
     try:
-        password = getpass.getpass("Password: ")
-        again = getpass.getpass("Again: ")
-    except EOFError:
+        with warnings.catch_warnings():
+            # It would show what is typed.
+            warnings.simplefilter("error", getpass.GetPassWarning)
+            password = getpass.getpass("Password: ")
+            again = getpass.getpass("Again: ")
+    except (EOFError, getpass.GetPassWarning):
         raise CommandError("Nobody is there to type a password; --password-stdin reads it from a pipe.") from None
     if again != password:
         raise CommandError("The passwords differ.")

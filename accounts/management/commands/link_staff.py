@@ -13,10 +13,12 @@ class Command(BaseCommand):
     help = "Give a role to the person whom an eID provider knows by a subject; done again, nothing changes."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--issuer", required=True)
-        parser.add_argument("--subject", required=True)
-        parser.add_argument("--email", required=True)
-        parser.add_argument("--role", required=True, choices=Role.values)
+        parser.add_argument("--issuer", required=True, help="the eID provider's address, as in OIDC_PROVIDERS")
+        parser.add_argument("--subject", required=True, help="who the person is to the provider (`sub`)")
+        parser.add_argument("--email", required=True, help="the address that the admin shows")
+        parser.add_argument(
+            "--role", required=True, choices=Role.values, help="viewers see everything, admins change it"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         wanted = {name: options[name] for name in ("issuer", "subject", "email", "role")}

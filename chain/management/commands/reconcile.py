@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from audit.context import auditing
-from chain.exceptions import NodeError, OtherChainFound
+from chain.exceptions import OtherChainFound
 from chain.models import Checkpoint
 from chain.services import reconcile
 
@@ -25,7 +25,7 @@ class Command(BaseCommand):
                 result = reconcile(rpc_url=options["rpc"])
         except Checkpoint.DoesNotExist as error:
             raise CommandError("nothing was indexed yet: run `manage.py index_chain`") from error
-        except (NodeError, OtherChainFound) as error:
+        except OtherChainFound as error:
             raise CommandError(str(error)) from error
         for difference in result.differences:
             self.stdout.write(

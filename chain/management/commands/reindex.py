@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from audit.context import auditing
-from chain.exceptions import NodeError, RangeNeverCovered, ReorgPending
+from chain.exceptions import RangeNeverCovered, ReorgPending
 from chain.services import build_reader, reindex
 
 SHOWN = 20
@@ -30,7 +30,7 @@ class Command(BaseCommand):
                     high=options["high"],
                     is_dry_run=options["dry_run"],
                 )
-        except (RangeNeverCovered, ReorgPending, NodeError) as error:
+        except (RangeNeverCovered, ReorgPending) as error:
             raise CommandError(str(error)) from error
         would = "would be " if options["dry_run"] else ""
         for contract, report in reports.items():

@@ -10,7 +10,7 @@ from django.core.management.base import CommandError
 from django_typer.management import TyperCommand
 
 from audit.context import auditing
-from chain.exceptions import ConfigurationRefused, NodeError
+from chain.exceptions import ConfigurationRefused
 from chain.services.demo import open_demo, run_demo
 
 
@@ -38,8 +38,6 @@ class Command(TyperCommand):
                 )
         except ConfigurationRefused as error:
             raise CommandError(str(error)) from error
-        except NodeError as error:
-            raise CommandError(f"the node does not answer: {error}") from error
         statuses: dict[str, int] = {}
         for election in demo.elections():
             statuses[election.status] = statuses.get(election.status, 0) + 1

@@ -10,7 +10,7 @@ from zk.services.setup import OWN_CIRCUITS, SetupFailed, make_development_keys
 
 
 class Command(TyperCommand):
-    """Compile our circuits and make their development keys, deterministically."""
+    help = "Compile our circuits and make their development keys, deterministically."
 
     def handle(
         self,

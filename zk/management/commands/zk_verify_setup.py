@@ -4,13 +4,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from django.core.management.base import CommandError
 from django_typer.management import TyperCommand
 
+from zk.registry import all_circuits
 from zk.services.setup import verify_setup
 
 
 class Command(TyperCommand):
-    """Check hashes and the chain of contributions of every circuit's key; exit 1 on a fault."""
+    help = "Check hashes and the chain of contributions of every circuit's key; exit 1 on a fault."
 
     def handle(
         self,
@@ -20,6 +22,8 @@ class Command(TyperCommand):
         rebuild: Annotated[bool, typer.Option("--rebuild", help="Compile our circuits again and compare.")] = False,
         circuit: Annotated[list[str] | None, typer.Option(help="Only this circuit; may be repeated.")] = None,
     ) -> None:
+        if unknown := sorted(set(circuit or []) - set(all_circuits())):
+            raise CommandError(f"unknown circuit: {', '.join(unknown)}; there are {', '.join(all_circuits())}")
         has_fault = False
         for finding in verify_setup(ptau=ptau, is_rebuilding=rebuild, names=circuit):
             mark = "development keys" if finding.circuit.is_development else "ceremony keys"
