@@ -42,11 +42,11 @@ SECRET_VALUES = re.compile(
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
     r"|PRIVATE\+KEY\+\S+"
 )
-SECRET_MARKS = ("eyJ", "psk_", "-----BEGIN ", "PRIVATE+KEY+")
 PERSONAL_VALUES = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+")
 REDACTED = "[redacted]"
 MAX_SAFE_INTEGER = 2**53 - 1  # RFC 8785 numbers are IEEE doubles
 MAX_DEPTH = 20
+TOO_DEEP = "[too deep]"
 MAX_KEPT_NAME = 64  # characters of a field's name whose kind is remembered
 
 
@@ -67,9 +67,9 @@ def is_personal_field(name: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def field_kind(name: str) -> tuple[bool, bool]:
-    """Return whether a field is secret, and whether it is personal."""
-    return is_secret_field(name), is_personal_field(name)
+def field_kind(name: str) -> tuple[bool, bool, bool]:
+    """Return whether a field is secret, whether it is personal, and whether its name is written as it is."""
+    return is_secret_field(name), is_personal_field(name), redact_text(name, pepper=b"") == name
 
 
 def personal_digest(value: str, *, pepper: bytes) -> str:
@@ -83,7 +83,13 @@ def redact_text(text: str, *, pepper: bytes) -> str:
         # PostgreSQL's jsonb cannot hold U+0000, and canonical JSON no lone surrogate.
         text = text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
     # Looked for first, as most texts have none of it: each secret has one of these, or a scheme and a space.
-    if len(text.split(None, 1)) > 1 or any(mark in text for mark in SECRET_MARKS):
+    if (
+        "eyJ" in text
+        or "psk_" in text
+        or "-----BEGIN " in text
+        or "PRIVATE+KEY+" in text
+        or len(text.split(None, 1)) > 1
+    ):
         text = SECRET_VALUES.sub(REDACTED, text)
     if "@" in text:
         text = PERSONAL_VALUES.sub(lambda found: personal_digest(found[0], pepper=pepper), text)
@@ -92,6 +98,8 @@ def redact_text(text: str, *, pepper: bytes) -> str:
 
 def redact(value: Any, *, pepper: bytes, depth: int = 0) -> Any:
     """Turn a value into canonical JSON's types (strings, safe integers, booleans, null, arrays, objects), redacted."""
+    if type(value) is str:  # the usual one first
+        return redact_text(value, pepper=pepper)
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, Enum):
@@ -100,33 +108,42 @@ def redact(value: Any, *, pepper: bytes, depth: int = 0) -> Any:
         return redact_text(value, pepper=pepper)
     if isinstance(value, int):
         return value if -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER else str(value)
+    if isinstance(value, Mapping):
+        return redact_fields(value, pepper=pepper, depth=depth + 1) if depth < MAX_DEPTH else TOO_DEEP
     if isinstance(value, (float, Decimal, UUID)):
         return str(value)
     if isinstance(value, (datetime, date, time)):
         return value.isoformat()
     if isinstance(value, (bytes, bytearray, memoryview)):
         return "0x" + bytes(value).hex()
-    if depth >= MAX_DEPTH:
-        return "[too deep]"
-    if isinstance(value, Mapping):
-        return {
-            redact_text(str(name), pepper=pepper): redact_field(str(name), item, pepper=pepper, depth=depth + 1)
-            for name, item in value.items()
-        }
     if isinstance(value, (list, tuple, set, frozenset)):
         items = sorted(value, key=str) if isinstance(value, (set, frozenset)) else value
-        return [redact(item, pepper=pepper, depth=depth + 1) for item in items]
+        return [redact(item, pepper=pepper, depth=depth + 1) for item in items] if depth < MAX_DEPTH else TOO_DEEP
     return redact_text(str(value), pepper=pepper)
 
 
-def redact_field(name: str, value: Any, *, pepper: bytes, depth: int) -> Any:
+def redact_fields(fields: Mapping[Any, Any], *, pepper: bytes, depth: int) -> dict[str, Any]:
+    clean: dict[str, Any] = {}
+    for key, value in fields.items():
+        name = key if type(key) is str else str(key)
+        is_secret, is_personal, is_plain = (
+            field_kind(name) if len(name) <= MAX_KEPT_NAME else field_kind.__wrapped__(name)
+        )
+        written = name if is_plain else redact_text(name, pepper=pepper)
+        if value is None or isinstance(value, bool):
+            clean[written] = value
+        elif is_secret:
+            clean[written] = REDACTED
+        elif is_personal:
+            clean[written] = digest_personal(value, pepper=pepper)
+        else:
+            clean[written] = redact(value, pepper=pepper, depth=depth)
+    return clean
+
+
+def digest_personal(value: Any, *, pepper: bytes) -> Any:
     if value is None or isinstance(value, bool):
         return value
-    is_secret, is_personal = field_kind(name) if len(name) <= MAX_KEPT_NAME else field_kind.__wrapped__(name)
-    if is_secret:
-        return REDACTED
-    if is_personal:
-        if isinstance(value, (list, tuple, set, frozenset)):
-            return [redact_field(name, item, pepper=pepper, depth=depth) for item in value]
-        return "" if value == "" else personal_digest(str(value), pepper=pepper)
-    return redact(value, pepper=pepper, depth=depth)
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [digest_personal(item, pepper=pepper) for item in value]
+    return "" if value == "" else personal_digest(str(value), pepper=pepper)

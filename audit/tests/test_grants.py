@@ -61,7 +61,7 @@ def test_neither_role_may_change_what_is_there(table):
             with suppress(psycopg.errors.InsufficientPrivilege):
                 other.execute(f"GRANT ALL ON {table} TO {role}")
         assert rights_of(role) == before
-    assert Entry.objects.get().pk == entry.pk
+    assert Entry.objects.get().pk == entry
 
 
 @pytest.mark.django_db(transaction=True)

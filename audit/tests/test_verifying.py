@@ -193,7 +193,7 @@ def test_an_entry_inserted(log):
         "UPDATE audit_leaf SET seq = seq + 9000 WHERE seq >= 100",
         "UPDATE audit_leaf SET seq = seq - 8999 WHERE seq > 9000",
         "INSERT INTO audit_leaf (seq, entry_id, body, entry_hash)"
-        f" SELECT 100, '{forged.pk}', body, entry_hash FROM audit_leaf WHERE seq = 99",
+        f" SELECT 100, '{forged}', body, entry_hash FROM audit_leaf WHERE seq = 99",
     )
     found = findings()
     assert any(line.startswith("entry 100: ") for line in found)
@@ -205,10 +205,10 @@ def test_an_entry_hidden_behind_a_number_that_is_none(log):
     try:
         tamper(
             "ALTER TABLE audit_leaf DROP CONSTRAINT audit_leaf_seq",
-            f"INSERT INTO audit_leaf (seq, entry_id, body, entry_hash) VALUES (-7, '{hidden.pk}', '{{}}', '')",
+            f"INSERT INTO audit_leaf (seq, entry_id, body, entry_hash) VALUES (-7, '{hidden}', '{{}}', '')",
         )
         sequence_all()
-        assert findings() == [f"leaf -7: hides the entry {hidden.pk}: the log's numbers begin at 0"]
+        assert findings() == [f"leaf -7: hides the entry {hidden}: the log's numbers begin at 0"]
     finally:
         tamper(
             "DELETE FROM audit_leaf WHERE seq < 0",

@@ -92,7 +92,7 @@ def test_a_proof_that_cannot_be_is_refused_by_name(client, log):
 
 def test_an_entry_is_provable_soon_but_not_yet(client, log):
     waiting = record(action="tests.new")
-    response = client.get(f"/audit/proof?id={waiting.pk}")
+    response = client.get(f"/audit/proof?id={waiting}")
     assert (response.status_code, response.json()["code"]) == (404, "not_yet_in_log")
     assert response["Retry-After"] == "5"
 

@@ -22,8 +22,9 @@ DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
     "max_size": env.int("DATABASE_POOL_SIZE", 8),
     "timeout": 4,
 }
-# Statements by cursors that bind on the server (the audit log's INSERT) are prepared; Django's own bind in the text.
-DATABASES["default"]["OPTIONS"]["prepare_threshold"] = 2
+# psycopg prepares nothing by itself: it would send DEALLOCATE ALL after a rollback, and the audit log's prepared INSERT
+# were gone. A pooler between must keep prepared statements (PgBouncer does from 1.21 on).
+DATABASES["default"]["OPTIONS"]["prepare_threshold"] = None
 MIGRATION_DATABASE_URL: str = env.str("MIGRATION_DATABASE_URL", "", validate=is_url("postgresql", "postgres"))
 
 # The roles that `migrate` grants their rights: the application's, which reads the audit log and adds entries to it, and

@@ -53,7 +53,7 @@ CHECKPOINT = "{ auditCheckpoint { treeSize rootHash note createdAt } }"
 def test_receipts_and_checkpoints_are_public(client):
     entry = record(action="tests.thing.done")
     for answer, path in (
-        (ask(client, RECEIPT, {"id": str(entry.pk)}), f"/audit/proof?id={entry.pk}"),
+        (ask(client, RECEIPT, {"id": str(entry)}), f"/audit/proof?id={entry}"),
         (ask(client, CHECKPOINT), "/audit/checkpoint"),
     ):
         rest = client.get(path)
@@ -65,8 +65,8 @@ def test_receipts_and_checkpoints_are_public(client):
 def test_proofs_are_rests(client):
     entry = record(action="tests.thing.done")
     sequence_all()
-    found = data_of(ask(client, RECEIPT, {"id": str(entry.pk)}))["auditReceipt"]
-    assert found["proof"] == client.get(f"/audit/proof?id={entry.pk}").content.decode()
+    found = data_of(ask(client, RECEIPT, {"id": str(entry)}))["auditReceipt"]
+    assert found["proof"] == client.get(f"/audit/proof?id={entry}").content.decode()
     found = data_of(ask(client, CHECKPOINT))["auditCheckpoint"]
     assert found["note"] == client.get("/audit/checkpoint").content.decode()
     assert found["treeSize"] == 1
