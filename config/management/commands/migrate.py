@@ -13,6 +13,8 @@ from audit.services import grant_roles, record
 
 
 class Command(Migrate):
+    help = "Bring the database to this version as the tables' owner, and grant the other roles what they may do."
+
     def handle(self, *args: Any, **options: Any) -> None:
         connection = connections[options["database"]]
         if url := settings.MIGRATION_DATABASE_URL:
