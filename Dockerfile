@@ -13,7 +13,7 @@ COPY requirements/base.txt /tmp/base.txt
 RUN pip install --require-hashes -r /tmp/base.txt
 WORKDIR /app
 COPY . .
-RUN pip install --no-deps --no-build-isolation . \
+RUN pip install --no-deps --no-build-isolation -e . \
  && DJANGO_SETTINGS_MODULE=config.settings.build STATIC_ROOT=/app/staticfiles python manage.py collectstatic --noinput -v0 \
  && rm -rf deploy loadtest \
  && python -m compileall -q .

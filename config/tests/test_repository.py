@@ -1,5 +1,8 @@
 import re
+import shutil
 import subprocess
+import sys
+import zipfile
 
 import pytest
 
@@ -62,6 +65,18 @@ def test_the_readme_s_links_targets_and_commands_exist():
     for command in re.findall(r"^\$ backend-admin ([a-z-]+)", readme, re.MULTILINE):
         name = command.replace("-", "_")
         assert name in {"check"} or list(ROOT.glob(f"*/management/commands/{name}.py")), command
+
+
+@pytest.mark.slow
+def test_an_editable_install_finds_the_code_from_any_folder(tmp_path):
+    """`backend-admin` is a script in `.venv/bin`: nothing but the install puts this folder on its path."""
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    program = "from setuptools import build_meta; build_meta.build_editable('.')"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], cwd=tmp_path, check=True, capture_output=True)
+    [wheel] = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        [path] = [name for name in archive.namelist() if name.endswith(".pth")]
+        assert archive.read(path).decode().strip() == str(tmp_path)
 
 
 def test_documents_link_to_what_exists():
