@@ -1,5 +1,6 @@
 """Runs the audit log's sequencer; start a second one as its standby."""
 
+import gc
 import signal
 import threading
 from typing import Any
@@ -22,6 +23,9 @@ class Command(TyperCommand):
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, end)
+        # As in config.wsgi: what is loaded need not be walked over again.
+        gc.collect()
+        gc.freeze()
         try:
             make_sequencer().run(stop)
         except (SequencerHalted, MayNotSequence, NoSigningKey) as error:

@@ -2,12 +2,16 @@
 
 import psycopg
 
-from audit.merkle import EMPTY_ROOT
 from audit.note import VerifierKey
 from audit.verification.database.chunks import CHUNK_ENTRIES, run_chunks
 from audit.verification.database.claims import Claim, check_claims, check_named, read_checkpoints
 from audit.verification.database.empty import find_empty
-from audit.verification.database.registers import check_registers, name_checkpoints, read_registers
+from audit.verification.database.registers import (
+    add_from_leaves,
+    check_registers,
+    name_checkpoints,
+    read_registers,
+)
 from audit.verification.database.rows import differing_fields
 from audit.verification.database.tree import Joined, check_upper_tiles, missing
 from audit.verification.report import Progress, Report, no_progress
@@ -47,13 +51,15 @@ def verify_database(
         named = {claim.tree_size: claim.place for claim in claims} | dict(name_checkpoints(registered))
         check_named(connection, named, report=report)
         claims = [*claims, *read_checkpoints(connection, keys=keys, report=report)]
+        joined = Joined()
         try:
-            check_entries(connection, conninfo, size, claims, report, progress, processes)
+            check_entries(connection, conninfo, size, claims, joined, report, progress, processes)
         except Exception:
             # Most of all of a column that is empty, although PostgreSQL allows that to superusers alone.
             report.extend(find_empty(connection))
             raise
         finally:
+            add_from_leaves(registered, joined.registered)
             report.extend(check_registers(registered))
         waiting, oldest = connection.execute(
             "SELECT count(*), min(created_at) FROM audit_entry e WHERE created_at < now() - %s::interval"
@@ -72,14 +78,13 @@ def check_entries(
     conninfo: str,
     size: int,
     claims: list[Claim],
+    joined: Joined,
     report: Report,
     progress: Progress,
     processes: int | None,
 ) -> None:
     """Check the entries in chunks, join them into the tree, and compare it with its tiles and with what is claimed."""
     sizes = sorted({claim.tree_size for claim in claims if 0 < claim.tree_size <= size} | ({size} if size else set()))
-    roots: dict[int, bytes | None] = {0: EMPTY_ROOT}
-    joined = Joined(roots)
     for chunk in run_chunks(conninfo, size=size, sizes=sizes, processes=processes):
         report.extend(joined.join(chunk))
         progress("entries", chunk.end, size)
@@ -88,7 +93,7 @@ def check_entries(
     for seq, entry in stray:
         report.add("entries", f"leaf {seq}", f"hides the entry {entry}: the log's numbers begin at 0")
     report.extend(check_upper_tiles(connection, size, joined.tile_roots))
-    check_claims(claims, size=size, roots=roots, report=report)
+    check_claims(claims, size=size, roots=joined.roots, report=report)
 
 
 def read_size(connection: psycopg.Connection, report: Report) -> int:

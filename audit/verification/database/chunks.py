@@ -16,6 +16,7 @@ import orjson
 import psycopg
 
 from audit.merkle import TILE_WIDTH, perfect_root
+from audit.registers import REGISTER_ACTIONS
 from audit.verification.database.rows import (
     check_closely,
     connect,
@@ -38,6 +39,7 @@ EMPTY_OBJECT = b"\x01{}"  # in jsonb's binary format
 MINUTE = 60_000_000
 SECONDS = [b"%02d." % second for second in range(60)]
 QUOTE, BACKSLASH = b'"\\'
+REGISTERED = tuple(b'{"action":"%b"' % action.encode() for action in REGISTER_ACTIONS)
 
 _sha256 = hashlib.sha256
 
@@ -53,6 +55,8 @@ class Chunk:
     findings: list[Finding] = field(default_factory=list)
     first_previous: bytes | None = None
     last_hash: bytes | None = None
+    # Number and bytes of the entries that vouch for exports, anchors and verifications.
+    registered: list[tuple[int, bytes]] = field(default_factory=list)
     # Roots of the full tiles; None from where entries are missing on.
     tile_roots: list[bytes | None] = field(default_factory=list)
     # For each checkpointed size in here: the peaks over what it takes of its last tile.
@@ -103,8 +107,8 @@ def check_in_worker(start: int, end: int, sizes: list[int]) -> Chunk:
 
 def check_chunk(connection: psycopg.Connection, start: int, end: int, sizes: list[int]) -> Chunk:
     """Check the entries of [start, end); `sizes` are the checkpointed sizes in (start, end]."""
-    chunk = Chunk(start, end)
     leaves = read_leaves(connection, start, end)
+    chunk = Chunk(start, end, registered=[(seq, body) for seq, _, _, body in leaves if body.startswith(REGISTERED)])
     entries = read_entries(connection, [leaf[1] for leaf in leaves])
     loads, dumps, sort_keys = orjson.loads, orjson.dumps, orjson.OPT_SORT_KEYS
     found: list[tuple[int, str]] = []

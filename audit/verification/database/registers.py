@@ -1,8 +1,8 @@
 """Compares exports, anchors and verifications with the entries that were logged with them, column by column.
 
-What an entry says is taken from its leaf, which the chain and the tree vouch for: the check of the chunks compares
-each leaf's bytes with the entry's row and with its hash, and so finds an entry that was edited out of the partial index
-by which it is looked up here. An entry that has no number yet counts as it stands; the next run sees its leaf.
+What an entry says is taken from its leaf, which the chain and the tree vouch for. The check of the chunks compares each
+leaf's bytes with the entry's row and with its hash, and adds what the partial index, by which the entries are looked up
+here, does not show. An entry that has no number yet counts as it stands; the next run sees its leaf.
 """
 
 from collections import defaultdict
@@ -18,6 +18,7 @@ from psycopg.types.json import set_json_loads
 
 from audit.canonical import canonical_data, load_data
 from audit.registers import REGISTER_ACTIONS, REGISTERS, VERIFICATIONS, Register, spell_columns
+from audit.verification.database.rows import shortened
 from audit.verification.report import Finding
 
 # The actions as literals, or the planner could not tell that the partial index holds them all.
@@ -27,7 +28,6 @@ WHERE action IN ({", ".join(f"'{action}'" for action in REGISTER_ACTIONS)}) ORDE
 """  # noqa: S608
 LEAVES = "SELECT entry_id::text, seq, body FROM audit_leaf WHERE entry_id = ANY(%s::uuid[])"
 NOT_LOGGED = "nothing"
-SHOWN_CHARACTERS = 100  # a digest is shown whole
 
 Columns = dict[str, Any]
 
@@ -36,9 +36,13 @@ Columns = dict[str, Any]
 class Logged:
     """An entry that vouches for a row."""
 
-    name: str
+    seq: int | None
     target: str
     columns: Columns
+
+    @property
+    def name(self) -> str:
+        return "an entry without a number" if self.seq is None else f"entry {self.seq}"
 
 
 @dataclass(slots=True)
@@ -79,17 +83,29 @@ def read_registers(connection: psycopg.Connection) -> list[Registered]:
             query = f"SELECT * FROM {registered.register.table} ORDER BY id"  # noqa: S608
             registered.rows = [spell_columns(row) for row in cursor.execute(query)]
     for entry in entries:
-        content, name = entry, "an entry without a number"
-        if leaf := leaves.get(entry["id"]):
-            content, name = content_of(leaf["body"]) or entry, f"entry {leaf['seq']}"
-        if content.get("action") in found:
-            data = content.get("data")
-            logged = Logged(name, str(content.get("target")), data if isinstance(data, dict) else {})
-            found[content["action"]].entries.append(logged)
+        leaf = leaves.get(entry["id"])
+        content = content_of(leaf["body"]) if leaf else None
+        add_entry(found, leaf["seq"] if leaf else None, content or entry)
     return list(found.values())
 
 
-def content_of(body: str) -> dict[str, Any] | None:
+def add_from_leaves(registered: list[Registered], leaves: list[tuple[int, bytes]]) -> None:
+    """Add the entries that the lookup did not show, from the numbers and bytes of their leaves."""
+    known = {logged.seq for one in registered for logged in one.entries}
+    found = {one.register.action: one for one in registered}
+    for seq, body in leaves:
+        if seq not in known:
+            add_entry(found, seq, content_of(body) or {})
+
+
+def add_entry(found: dict[str, Registered], seq: int | None, content: dict[str, Any]) -> None:
+    if content.get("action") in found:
+        data = content.get("data")
+        logged = Logged(seq, str(content.get("target")), data if isinstance(data, dict) else {})
+        found[content["action"]].entries.append(logged)
+
+
+def content_of(body: str | bytes) -> dict[str, Any] | None:
     """Parse a leaf's bytes; None for what is no entry, which the check of the chunks names."""
     try:
         content = orjson.loads(body)
@@ -167,8 +183,3 @@ def key_of(columns: Columns, names: list[str]) -> str:
 
 def spell(value: Any) -> str:
     return canonical_data(value).decode()
-
-
-def shortened(value: Any) -> str:
-    text = spell(value)
-    return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 1]}…"

@@ -21,6 +21,7 @@ ENTRIES_LISTED = f"{ENTRIES} WHERE id = ANY(%b)"
 LeafRow = tuple[int, bytes, bytes, bytes]
 # id as 16 bytes and as text, microseconds since 2000, action, actor, target, jsonb's format, request_id, transaction
 EntryRow = tuple[bytes, bytes, int, bytes, bytes, bytes, bytes, bytes, int]
+SHOWN_CHARACTERS = 100  # a digest is shown whole
 JSONB_VERSION = b"\x01"  # what jsonb's binary format begins with; its text follows
 _POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _sha256 = hashlib.sha256
@@ -155,7 +156,7 @@ def _differing_columns(content: dict[str, Any], fields: dict[str, Any]) -> list[
             here = canonical_time(here)
         # Their bytes, as Python holds 1 and true for the same.
         if canonical_data(here) != canonical_data(there):
-            differing.append(f"{column}: is {_short(here)}, was logged as {_short(there)}")
+            differing.append(f"{column}: is {shortened(here)}, was logged as {shortened(there)}")
     return differing
 
 
@@ -169,6 +170,6 @@ def differing_fields(here: bytes, there: bytes) -> str:
     return ", ".join(names) or "their bytes"
 
 
-def _short(value: Any) -> str:
+def shortened(value: Any) -> str:
     text = canonical_data(value).decode()
-    return text if len(text) <= 80 else f"{text[:79]}…"
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 1]}…"

@@ -13,8 +13,9 @@ from audit.verification.report import Finding
 class Joined:
     """Joins checked chunks: what is missing at their edges, the links there, and the roots over their tiles."""
 
-    def __init__(self, roots: dict[int, bytes | None]) -> None:
-        self.roots = roots
+    def __init__(self) -> None:
+        self.roots: dict[int, bytes | None] = {0: EMPTY_ROOT}  # of the tree of each size that is asked for
+        self.registered: list[tuple[int, bytes]] = []
         self.tile_roots: list[bytes | None] = []
         self.last_hash: bytes | None = GENESIS
         self.peaks: list[tuple[int, bytes]] = []
@@ -31,6 +32,7 @@ class Joined:
         if self.hole is not None and self.hole[1] + 1 < chunk.end:
             yield from self.close_hole()
         yield from chunk.findings
+        self.registered += chunk.registered
         if self.last_hash is not None and chunk.first_previous not in (None, self.last_hash):
             yield Finding("entries", f"entry {chunk.start}", "previous: does not name the hash of the entry before it")
         self.last_hash = chunk.last_hash
