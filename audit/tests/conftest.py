@@ -1,5 +1,8 @@
 import pytest
 
+from audit.services import sequence_all
+from audit.tests.factories import write
+
 
 @pytest.fixture(autouse=True)
 def export_folder(settings, tmp_path):
@@ -9,3 +12,10 @@ def export_folder(settings, tmp_path):
     settings.AUDIT_ANCHOR_CONTRACT = ""
     settings.CHAIN_DEPLOYMENT_FILE = ""
     return folder
+
+
+@pytest.fixture
+def log():
+    """A log of 300 entries with their numbers, and one checkpoint."""
+    write(300)
+    sequence_all()

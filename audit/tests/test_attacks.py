@@ -12,8 +12,8 @@ from django.core.management import CommandError, call_command
 from audit.models import Checkpoint, Export, Verification
 from audit.services import export_log, sequence_all, verify_log
 from audit.storage import WriteOnceFolder
+from audit.tests.factories import tamper, write
 from audit.tests.test_bundles import check
-from audit.tests.test_sequencing import tamper, write
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -11,7 +11,7 @@ from moto.server import ThreadedMotoServer
 from audit.models import Export
 from audit.services import export_log, get_export_storage, sequence_all, verify_log
 from audit.storage import WriteOnce
-from audit.tests.test_sequencing import write
+from audit.tests.factories import write
 
 BUCKET = "audit-log"
 

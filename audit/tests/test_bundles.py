@@ -13,7 +13,7 @@ from audit.models import Entry, Export
 from audit.note import SigningKey
 from audit.selectors import get_verifier_keys
 from audit.services import export_log, sequence_all, write_bundle
-from audit.tests.test_sequencing import write
+from audit.tests.factories import tamper, write
 from audit.verification.bundles import verify_path, write_manifest
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -86,8 +86,6 @@ def test_an_export_is_written_once_and_again_to_the_same_bytes(bundle, export_fo
     export = export_log()
     before = {file: file.read_bytes() for file in (export_folder / export.name).rglob("*") if file.is_file()}
     (export_folder / export.name / "manifest.json").unlink()
-    from audit.tests.test_sequencing import tamper
-
     tamper("DELETE FROM audit_export")
     again = export_log()
     assert again.name == export.name

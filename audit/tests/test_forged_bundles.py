@@ -11,8 +11,8 @@ from audit.note import SigningKey
 from audit.offline import verify_bundle
 from audit.selectors import get_verifier_keys
 from audit.services import sequence_all, write_bundle
+from audit.tests.factories import write
 from audit.tests.test_bundles import check, rewrite
-from audit.tests.test_sequencing import write
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -14,8 +14,8 @@ from audit.exceptions import MayNotSequence, SequencerHalted
 from audit.models import Checkpoint, Entry, Leaf
 from audit.services import export_log, grant_roles, make_sequencer, record, sequence_all, verify_log
 from audit.services.sequencing import APPLICATION_NAME, LEADER_LOCK, load_log
+from audit.tests.factories import wait_for
 from audit.tests.roles import as_role, conninfo, database_url, rights_of
-from audit.tests.test_sequencing import wait_for
 
 ROLES = ("psephos_app", "psephos_sequencer")
 TABLES = [model._meta.db_table for model in apps.get_app_config("audit").get_models()]

@@ -13,8 +13,8 @@ from audit.redaction import redact
 from audit.registers import REGISTERS, spell_columns
 from audit.selectors import get_conninfo
 from audit.services import export_log, record, record_anchor, sequence_all, verify_log
+from audit.tests.factories import tamper, write
 from audit.tests.roles import as_role
-from audit.tests.test_sequencing import tamper, write
 from audit.verification.database.registers import LOGGED, Logged, Registered, check_registers, read_registers
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -7,7 +7,6 @@ import time
 
 import psycopg
 import pytest
-from django.db import transaction
 
 from audit import merkle
 from audit.canonical import GENESIS, canonical_json, entry_hash
@@ -15,16 +14,12 @@ from audit.exceptions import SequencerHalted
 from audit.models import Checkpoint, Entry, Leaf, Tile
 from audit.note import open_checkpoint
 from audit.selectors import get_conninfo, get_log_state, get_verifier_keys
-from audit.services import make_sequencer, record, sequence_all
+from audit.services import make_sequencer, sequence_all
 from audit.services.sequencing import HEARTBEAT_SECONDS, LEADER_LOCK
+from audit.tests.factories import tamper, wait_for, write
 from audit.tests.roles import as_role, conninfo, database_url
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def write(count, action="tests.written"):
-    with transaction.atomic():
-        return [record(action=action, target=f"thing:{number}", data={"n": number}) for number in range(count)]
 
 
 def assert_whole():
@@ -100,13 +95,6 @@ def test_a_slow_writer_holds_nobody_up_and_is_not_forgotten():
     thread.join(20)
     assert Leaf.objects.get(seq=5).entry.action == "tests.slow"
     assert_whole()
-
-
-def wait_for(is_true, timeout_seconds=60):
-    deadline = time.monotonic() + timeout_seconds
-    while not is_true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_one_leads_and_the_other_takes_over():
@@ -201,13 +189,6 @@ def test_a_sequencer_signs_no_fork(statement, message):
     with pytest.raises(SequencerHalted, match=message):
         sequence_all()
     assert Checkpoint.objects.count() == 1
-
-
-def tamper(*statements):
-    with as_role("postgres") as superuser:
-        superuser.execute("SET session_replication_role = replica")
-        for statement in statements:
-            superuser.execute(statement)
 
 
 @pytest.mark.slow

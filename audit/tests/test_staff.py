@@ -14,7 +14,7 @@ from accounts.models import Role
 from accounts.tests.factories import UserFactory, bearer
 from audit.models import Entry
 from audit.services import record, record_anchor, sequence_all, verify_log
-from audit.tests.test_sequencing import tamper, write
+from audit.tests.factories import tamper, write
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

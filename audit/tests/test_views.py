@@ -11,7 +11,7 @@ from audit.models import Entry, Leaf
 from audit.note import open_checkpoint
 from audit.selectors import get_verifier_keys
 from audit.services import record, sequence_all
-from audit.tests.test_sequencing import write
+from audit.tests.factories import write
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -8,8 +8,7 @@ from django.core.management import call_command
 from audit.models import Anchor, Entry
 from audit.note import SigningKey
 from audit.services import record, sequence_all, verify_log
-from audit.tests.test_sequencing import tamper
-from audit.tests.test_verifying import rewrite_everything
+from audit.tests.factories import rewrite_everything, tamper
 from chain.exceptions import TransactionReverted
 from chain.nodes import Nodes
 from chain.services import anchor_audit_root, start_anchoring
