@@ -216,8 +216,12 @@ class HeartbeatConsumer(AsyncWebsocketConsumer):
 
     def refuse(self, error: APIException) -> None:
         """Say why as a message and close with the code that belongs to the status."""
-        code = getattr(error.detail, "code", error.default_code)
-        body = {"type": "error", "status": error.status_code, "code": code, "detail": str(error.detail)}
+        detail: Any = error.detail
+        while isinstance(detail, dict | list):
+            # A ValidationError's: the first of them is said.
+            detail = next(iter(detail.values() if isinstance(detail, dict) else detail), error.default_detail)
+        code = getattr(detail, "code", error.default_code)
+        body = {"type": "error", "status": error.status_code, "code": code, "detail": str(detail)}
         self.push_json(body | getattr(error, "extra", {}))
         self.finish(CODES_BY_STATUS.get(error.status_code, MALFORMED), code)
 

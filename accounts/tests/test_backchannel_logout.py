@@ -87,6 +87,8 @@ def test_a_forged_or_missing_logout_token_ends_nothing(hostile, two_sessions):
     for token in forged:
         assert post_logout(token).status_code == 400
     assert Client().post("/auth/backchannel-logout", {"logout_token": "x"}, "application/json").status_code == 415
+    bodiless = Client().post("/auth/backchannel-logout", b"", "")
+    assert (bodiless.status_code, bodiless.json()["code"]) == (400, "logout_token_missing")
     doubled = f"{logout_token(hostile)}&logout_token={logout_token(hostile)}"
     assert post_logout(doubled).status_code == 400
     assert not SignIn.objects.exclude(revoked_at=None).exists()

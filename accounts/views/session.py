@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 import jwt
 from django.conf import settings
 from django.contrib import auth
-from django.http import HttpResponse
+from django.http import HttpResponse, QueryDict
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import status
@@ -182,8 +182,8 @@ class BackchannelLogoutView(PublicView):
     )
     def post(self, request: Request) -> Response:
         limit(request._request, group="backchannel", rate="300/m")
-        data: Any = request.data
-        tokens = data.getlist("logout_token")
+        # Of a request without a body DRF makes a plain dict.
+        tokens = request.data.getlist("logout_token") if isinstance(request.data, QueryDict) else []
         if len(tokens) != 1 or len(tokens[0]) > LONGEST_LOGOUT_TOKEN:
             raise LogoutTokenRefused("logout_token_missing", "One logout token is needed.")
         provider = get_provider_of_issuer(claimed_issuer(tokens[0]))

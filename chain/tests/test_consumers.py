@@ -161,18 +161,19 @@ async def test_remaining_is_counted_to_the_asked_election(ground: Ground, index_
     ("query", "code", "reason"),
     [
         ("?election=31337-00000000-7", 4404, "election_not_found"),
-        ("?election=nonsense", 4400, "invalid"),
-        ("?since=abc", 4400, "invalid"),
-        ("?since=1&hash=zz", 4400, "invalid"),
-        ("?nothing=1", 4400, "invalid"),
+        ("?election=nonsense", 4400, "malformed_id"),
+        ("?since=abc", 4400, "malformed_since"),
+        ("?since=1&hash=zz", 4400, "malformed_hash"),
+        ("?nothing=1", 4400, "unknown_parameter"),
     ],
 )
 async def test_a_bad_question_is_closed_with_a_reason(query: str, code: int, reason: str) -> None:
     client = await connected(query)
-    assert (await receive(client))["type"] == "error"
+    message = await receive(client)
+    assert (message["type"], message["code"]) == ("error", reason)
+    assert "ErrorDetail" not in message["detail"]
     closed = await receive(client)
-    assert closed["code"] == code
-    assert closed["reason"]
+    assert (closed["code"], closed["reason"]) == (code, reason)
     await client.disconnect()
 
 
