@@ -70,8 +70,10 @@ def insert(id_: UUID, created_at: datetime, action: str, actor: str, target: str
         with connection.cursor() as cursor:
             cursor.execute(INSERT, [id_, created_at, action, actor, target, data.decode(), request_id])
         return
+    # As its cursor does: a connection that works, and no transaction that will be rolled back whatever follows.
     connection.close_if_health_check_failed()
     connection.ensure_connection()
+    connection.validate_no_broken_transaction()
     with connection.wrap_database_errors:
         insert_prepared(
             connection.connection,

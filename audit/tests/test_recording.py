@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 import time_machine
 from django.db import DataError, InternalError, OperationalError, ProgrammingError, connection, transaction
+from django.db.transaction import TransactionManagementError
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -207,3 +208,18 @@ def test_a_lost_connection_is_an_operational_error_and_the_next_transaction_work
     connection.close()
     record(action="tests.next")
     assert [entry.action for entry in Entry.objects.all()] == ["tests.next"]
+
+
+@transaction.atomic
+def record_after_a_failure_without_savepoint(way):
+    with pytest.raises(ZeroDivisionError), transaction.atomic(savepoint=False):
+        raise ZeroDivisionError
+    way(action="tests.lost")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_transaction_that_can_only_be_rolled_back_takes_no_entry(way):
+    with pytest.raises(TransactionManagementError):
+        record_after_a_failure_without_savepoint(way)
+    assert not Entry.objects.exists()
