@@ -2,13 +2,13 @@
 
 from csp.decorators import csp_update
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerSplitView
 
 from config.graphql.graphiql import graphiql, graphiql_asset
 from config.graphql.views import graphql
 from config.metrics import metrics
-from config.views import healthz, readyz
+from config.views import healthz, nothing, readyz
 
 # Swagger UI and ReDoc write styles while they run, and ReDoc searches in a worker made of a blob; scripts stay ours.
 with_readers_styles = csp_update({"style-src": ["'self'", "'unsafe-inline'"], "worker-src": ["'self'", "blob:"]})
@@ -31,6 +31,8 @@ urlpatterns = [
     path("", include("zk.urls")),
     path("", include("elections.urls")),
     path("", include("chain.urls")),
+    # The Django admin would send a client of the API with a malformed id to its sign-in page.
+    re_path(r"^admin/(?:users|api-keys|metrics)/", nothing),
     path("admin/", admin.site.urls),
 ]
 

@@ -1,6 +1,9 @@
-"""Health and readiness probes."""
+"""Health and readiness probes, and addresses of the API at which there is nothing."""
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from typing import NoReturn
+
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
 
 from config.health import readiness
 
@@ -14,3 +17,9 @@ def readyz(request: HttpRequest) -> HttpResponse:
     """Answer whether the process can serve: 200 when every needed part answers, else 503, each part named."""
     report = readiness()
     return JsonResponse(report, status=503 if report["status"] == "unavailable" else 200)
+
+
+@csrf_exempt
+def nothing(request: HttpRequest) -> NoReturn:
+    """Answer that there is nothing at this address, to a program with a problem."""
+    raise Http404

@@ -16,6 +16,13 @@ def test_a_program_gets_a_problem(client, accept):
     assert "Accept" in response["Vary"]
 
 
+@pytest.mark.parametrize("address", ["users/zz", "users/", "api-keys/zz/rotate", "metrics/"])
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_a_malformed_id_of_the_admin_api_leads_to_no_sign_in_page(method, address):
+    response = Client(enforce_csrf_checks=True).generic(method, f"/admin/{address}")
+    assert (response.status_code, response["Content-Type"]) == (404, "application/problem+json")
+
+
 def test_a_browser_gets_a_page_with_the_same_words(client):
     response = client.get("/nowhere", headers={"Accept": BROWSER})
     assert response.status_code == 404
