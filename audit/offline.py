@@ -21,7 +21,7 @@ NO_KEY = (
 )
 
 
-def verify_bundle(path: Path, *, keys: Sequence[str]) -> int:
+def verify_bundle(path: Path, *, keys: Sequence[str], as_json: bool = False) -> int:
     """Check a bundle, print what is found, and return the exit code: 0 whole, 1 tampered, 2 could not check."""
     started = time.monotonic()
     report = Report()
@@ -39,7 +39,7 @@ def verify_bundle(path: Path, *, keys: Sequence[str]) -> int:
                 report = verify_path(path, keys=parsed, progress=progress)
         except Exception as error:  # left to itself, it would exit with 1 and so call itself tampering
             report.add_unchecked("bundle", str(path), f"could not be checked: {type(error).__name__}: {error}")
-    print_report(report, started=started)
+    print_report(report, started=started, as_json=as_json)
     return report.exit_code
 
 
@@ -49,11 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("path", nargs="?", type=Path, help="an export: a folder, a folder of them, or a zip file")
     parser.add_argument("--bundle", type=Path, help="the same")
     parser.add_argument("--key", action="append", default=[], help="the log's public key, <origin>+<hash>+<base64>")
+    parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
     options = parser.parse_args(arguments)
     path = options.bundle or options.path
     if path is None:
         parser.error("name a bundle")
-    return verify_bundle(path, keys=options.key or [os.environ.get("AUDIT_VERIFIER_KEYS", "")])
+    keys = options.key or [os.environ.get("AUDIT_VERIFIER_KEYS", "")]
+    return verify_bundle(path, keys=keys, as_json=options.json)
 
 
 if __name__ == "__main__":

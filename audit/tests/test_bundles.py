@@ -229,6 +229,8 @@ def test_the_offline_command_needs_the_key_and_nothing_else(bundle, tmp_path):
     changed = rewrite(bundle, "entries.jsonl", lambda was: was.replace(b"thing:7", b"thing:8"))
     code, said = run("-m", "audit.offline", str(changed), "--key", key)
     assert (code, "entry 7" in said) == (1, True)
+    code, said = run("-m", "audit.offline", str(changed), "--key", key, "--json")
+    assert (code, '"outcome": "tampered"' in said) == (1, True)
 
 
 @pytest.mark.slow

@@ -109,6 +109,11 @@ def test_the_command_exits_by_the_outcome(log, capsys):
     assert "entry 7: actor:" in capsys.readouterr().out
     assert [item.outcome for item in Verification.objects.all()] == ["tampered", "whole"]
     assert Verification.objects.first().findings[0]["place"] == "entry 7"
+    with pytest.raises(CommandError):
+        call_command("verify_audit", "--json", processes=1)
+    said = json.loads(capsys.readouterr().out)
+    assert (said["outcome"], said["counts"]["entries"], said["tree_size"]) == ("tampered", 300, 300)
+    assert (said["findings"][0]["place"], said["findings"][0]["is_tampering"]) == ("entry 7", True)
 
 
 def test_what_cannot_be_checked_exits_with_2(log, settings, capsys):

@@ -1,9 +1,11 @@
-"""Shows a verification's progress and outcome on a terminal."""
+"""Shows a verification's progress and outcome on a terminal, or prints the outcome as JSON."""
 
+import json
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 
 from rich.console import Console
 from rich.markup import escape
@@ -28,8 +30,11 @@ def progress_bar() -> Iterator[Show]:
         yield show
 
 
-def print_report(report: Report, *, started: float) -> None:
-    """Print each finding on a line of its own, and the outcome on the last."""
+def print_report(report: Report, *, started: float, as_json: bool = False) -> None:
+    """Print each finding on a line of its own, and the outcome on the last; as JSON, all on one line."""
+    if as_json:
+        print_json(report, seconds=time.monotonic() - started)
+        return
     console = Console(file=sys.stdout, soft_wrap=True, highlight=False, emoji=False)
     for finding in report.findings:
         mark = "[red]wrong     [/]" if finding.is_tampering else "[yellow]unchecked [/]"
@@ -49,6 +54,11 @@ def print_report(report: Report, *, started: float) -> None:
         console.print(
             f"[yellow]The log could not be checked[/]: {counted(len(report.findings), 'reasons')}; {checked}."
         )
+
+
+def print_json(report: Report, *, seconds: float) -> None:
+    said = {"outcome": report.outcome, **asdict(report), "seconds": round(seconds, 3)}
+    sys.stdout.write(json.dumps(said, ensure_ascii=False) + "\n")
 
 
 def counted(number: int, plural: str) -> str:

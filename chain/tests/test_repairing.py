@@ -95,11 +95,12 @@ def test_reindex_of_a_range_never_covered_says_so(voted: Ground) -> None:
 
 def test_reconcile_finds_no_difference_then_a_wrong_row(voted: Ground) -> None:
     assert "0 differences" in run("reconcile", "--rpc", voted.url)
+    assert '"differences": []' in run("reconcile", "--json", "--rpc", voted.url)
     Election.objects.update(turnout=99, votes=[97, 1, 1])
     with pytest.raises(CommandError, match="differ"):
         run("reconcile", "--rpc", voted.url)
     assert Checkpoint.objects.get().reconcile_differences == 1
-    assert Entry.objects.filter(action="chain.elections.reconciled").count() == 2
+    assert Entry.objects.filter(action="chain.elections.reconciled").count() == 3
 
 
 def test_a_log_that_does_not_decode_is_kept_and_replayed(

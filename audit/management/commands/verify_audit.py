@@ -31,9 +31,11 @@ class Command(TyperCommand):
         ] = None,
         key: Annotated[list[str] | None, typer.Option(help="The log's public key, for --bundle.")] = None,
         processes: Annotated[int | None, typer.Option(help="How many processes share the work.", min=1)] = None,
+        as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
     ) -> None:
         if bundle:
-            raise typer.Exit(verify_bundle(bundle, keys=key or [os.environ.get("AUDIT_VERIFIER_KEYS", "")]))
+            keys = key or [os.environ.get("AUDIT_VERIFIER_KEYS", "")]
+            raise typer.Exit(verify_bundle(bundle, keys=keys, as_json=as_json))
         started = time.monotonic()
         with progress_bar() as progress:
             try:
@@ -43,5 +45,5 @@ class Command(TyperCommand):
                 report = Report()
                 reason = " ".join(f"{type(error).__name__}: {error}".split())
                 report.add_unchecked("verification", "the verification", f"could not be finished: {reason}")
-        print_report(report, started=started)
+        print_report(report, started=started, as_json=as_json)
         raise typer.Exit(report.exit_code)

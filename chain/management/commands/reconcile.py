@@ -1,5 +1,7 @@
 """Recounts the elections over a second endpoint and compares them with the rows."""
 
+import json
+from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
@@ -9,6 +11,7 @@ from audit.context import auditing
 from chain.exceptions import OtherChainFound
 from chain.models import Checkpoint
 from chain.services import reconcile
+from chain.services.reconciling import Reconciliation
 
 
 class Command(BaseCommand):
@@ -18,6 +21,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--rpc", default=settings.CHAIN_RECONCILE_RPC_URL, help="endpoint to ask; default: the last configured"
         )
+        parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -27,6 +31,14 @@ class Command(BaseCommand):
             raise CommandError("nothing was indexed yet: run `manage.py index_chain`") from error
         except OtherChainFound as error:
             raise CommandError(str(error)) from error
+        if options["json"]:
+            self.stdout.write(json.dumps(asdict(result), default=str))
+        else:
+            self.print_differences(result)
+        if result.differences:
+            raise CommandError("the rows differ from the chain: see `manage.py reindex`")
+
+    def print_differences(self, result: Reconciliation) -> None:
         for difference in result.differences:
             self.stdout.write(
                 f"{difference.election}: {difference.what} is {difference.row}, recounted {difference.recount}"
@@ -35,5 +47,3 @@ class Command(BaseCommand):
             f"{result.elections} elections from {result.events} events up to block {result.up_to}: "
             f"{len(result.differences)} differences"
         )
-        if result.differences:
-            raise CommandError("the rows differ from the chain: see `manage.py reindex`")
