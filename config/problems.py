@@ -9,7 +9,7 @@ import sys
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -21,6 +21,8 @@ from config.parsers import BodyTooLarge
 from config.request_id import current_request_id
 
 logger = logging.getLogger(__name__)
+
+NOT_UNDERSTOOD = "The request could not be understood."
 
 
 def problem_body(*, status: int, code: str, detail: str, errors: list[dict[str, str]] | None = None) -> dict[str, Any]:
@@ -62,6 +64,9 @@ def problem_exception_handler(exc: Exception, context: dict[str, Any]) -> Respon
     elif isinstance(exc, RequestDataTooBig):
         # Raised where something before the parser has looked into the body.
         exc = BodyTooLarge()
+    elif isinstance(exc, SuspiciousOperation):
+        # Too many parameters, for instance; outside of DRF, Django leads it to `bad_request`.
+        exc = exceptions.ParseError(NOT_UNDERSTOOD, code="bad_request")
     elif isinstance(exc, DatabaseGone):
         logger.error("the database does not answer: %s", type(exc.__cause__ or exc).__name__)
         set_rollback()
@@ -100,7 +105,7 @@ def problem_page(request: HttpRequest, *, status: int, code: str, detail: str) -
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return problem_page(request, status=400, code="bad_request", detail="The request could not be understood.")
+    return problem_page(request, status=400, code="bad_request", detail=NOT_UNDERSTOOD)
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:

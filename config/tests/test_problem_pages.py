@@ -16,6 +16,12 @@ def test_a_program_gets_a_problem(client, accept):
     assert "Accept" in response["Vary"]
 
 
+@pytest.mark.parametrize("address", ["/elections", "/audit/proof", "/auth/login", "/", "/graphql"])
+def test_more_parameters_than_can_be_meant_are_a_bad_request(client, address):
+    response = client.get(address + "?a=1" + "&a=1" * 1000)
+    assert (response.status_code, response.json()["code"]) == (400, "bad_request")
+
+
 @pytest.mark.parametrize("address", ["users/zz", "users/", "api-keys/zz/rotate", "metrics/"])
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_a_malformed_id_of_the_admin_api_leads_to_no_sign_in_page(method, address):

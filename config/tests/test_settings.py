@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from audit.note import SigningKey
+from config.settings.env import env
 from config.settings.parts.audit import AUDIT_DEVELOPMENT_KEY
 from config.tests.settings_reader import ROOT, documented_names, environment_reads
 from deploy.local.lint import plain_environment, production_environment, sequencer_environment
@@ -81,6 +82,13 @@ def test_env_example_names_every_setting_and_no_other():
 def test_env_example_names_each_setting_once():
     names = documented_names()
     assert sorted(names) == sorted(set(names))
+
+
+def test_a_list_may_have_spaces_after_its_commas(monkeypatch):
+    monkeypatch.setenv("ALLOWED_HOSTS", "a.example, b.example ,c.example")
+    assert env.list("ALLOWED_HOSTS", []) == ["a.example", "b.example", "c.example"]
+    monkeypatch.delenv("ALLOWED_HOSTS")
+    assert env.list("ALLOWED_HOSTS", ["localhost"]) == ["localhost"]
 
 
 @pytest.mark.slow
