@@ -15,7 +15,8 @@ class QuerySerializer(serializers.Serializer):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         unknown = set(self.initial_data) - set(self.fields)
         if unknown:
-            raise serializers.ValidationError(dict.fromkeys(sorted(unknown), "Unknown parameter."))
+            refusal = serializers.ErrorDetail("Unknown parameter.", code="unknown_field")
+            raise serializers.ValidationError({name: [refusal] for name in sorted(unknown)})
         return attrs
 
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 from django.core.management import CommandError, call_command
 
-from audit.models import Verification
+from audit.models import Entry, Verification
 from audit.note import SigningKey
 from audit.services import export_log, record, sequence_all, verify_log
 from audit.tests.factories import findings, tamper, write
@@ -109,6 +109,7 @@ def test_the_command_exits_by_the_outcome(log, capsys):
     assert "entry 7: actor:" in capsys.readouterr().out
     assert [item.outcome for item in Verification.objects.all()] == ["tampered", "whole"]
     assert Verification.objects.first().findings[0]["place"] == "entry 7"
+    assert {entry.actor for entry in Entry.objects.filter(action="audit.log.verified")} == {"system:operator"}
     with pytest.raises(CommandError):
         call_command("verify_audit", "--json", processes=1)
     said = json.loads(capsys.readouterr().out)

@@ -88,6 +88,7 @@ def test_a_proof_that_cannot_be_is_refused_by_name(client, log):
     for query, status, code in REFUSALS:
         response = client.get(f"/audit/proof?{query}")
         assert (response.status_code, response.json()["code"]) == (status, code), query
+    assert client.get("/audit/proof?seq=1&colour=red").json()["errors"][0]["code"] == "unknown_field"
 
 
 def test_an_entry_is_provable_soon_but_not_yet(client, log):

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from django_typer.management import TyperCommand
 
+from audit.context import auditing
 from audit.offline import verify_bundle
 from audit.services import verify_log
 from audit.verification.report import Report
@@ -39,7 +40,8 @@ class Command(TyperCommand):
         started = time.monotonic()
         with progress_bar() as progress:
             try:
-                _, report = verify_log(progress=progress, processes=processes)
+                with auditing(actor="system:operator"):
+                    _, report = verify_log(progress=progress, processes=processes)
             except Exception as error:  # left to itself, it would exit with 1 and so call itself tampering
                 logger.error("the verification could not be finished", exc_info=True)
                 report = Report()
