@@ -27,6 +27,12 @@ class ElectionFinished(APIException):
     default_detail = "The election is tallied or cancelled; nothing more can be done to it."
 
 
+class ElectionClosed(APIException):
+    status_code = 409
+    default_code = "election_closed"
+    default_detail = "Voting has ended: the result stands, and can only be finalised."
+
+
 class ElectionNotClosed(APIException):
     status_code = 409
     default_code = "election_not_closed"

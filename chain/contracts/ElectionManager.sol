@@ -130,9 +130,11 @@ contract ElectionManager is Ownable2Step {
         _count(id, nullifier, choice);
     }
 
-    /// @notice Cancel an election that is not finalised; its votes stay visible and count for nothing.
+    /// @notice Cancel an election before its end; its votes stay visible and count for nothing. From `endBlock` on the
+    /// result stands: nobody who does not like it can take it away.
     function cancel(uint256 id) external onlyOwner {
         Election storage election = _live(id);
+        if (block.number >= election.endBlock) revert VotingEnded(id, election.endBlock);
         election.isCancelled = true;
         emit ElectionCancelled(id);
     }

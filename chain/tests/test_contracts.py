@@ -103,6 +103,17 @@ def test_the_window_is_open_from_the_start_block_to_before_the_end_block(ground:
     assert ground.transact("vote", election_id, 0, sender=3)["status"] == "0x0"
 
 
+def test_an_election_is_cancelled_before_its_end_and_never_after(ground: Ground) -> None:
+    election_id = ground.create_election(blocks=4)
+    ground.vote(election_id, 1)
+    end = read(ground, "elections", election_id)[1]
+    ground.mine(end - 1 - ground.height)
+    assert refusal(ground, "cancel", election_id) == ""
+    assert ground.transact("cancel", election_id)["status"] == "0x0"  # in the block of the end
+    assert refusal(ground, "cancel", election_id) == "VotingEnded"
+    assert ground.transact("finalise", election_id, sender=1)["status"] == "0x1"
+
+
 def test_a_tally_is_published_once_by_anybody_and_not_after_a_cancellation(ground: Ground) -> None:
     election_id = ground.create_election(blocks=2)
     ground.vote(election_id, 1)

@@ -9,7 +9,7 @@ from rest_framework.exceptions import ValidationError
 from accounts.models import User
 from accounts.services import actor_of
 from audit.services import record
-from elections.exceptions import ElectionFinished, ElectionNotClosed
+from elections.exceptions import ElectionClosed, ElectionFinished, ElectionNotClosed
 from elections.models import Election, Status
 from elections.selectors import get_latest_head, lock_election
 from elections.services.metadata import store_metadata
@@ -65,10 +65,15 @@ def request_election(
 
 @transaction.atomic
 def request_cancellation(*, owner: User | None, public_id: str, idempotency_key: str = "") -> Job:
-    """Start the job that cancels an election; raises ElectionFinished for one tallied or cancelled."""
+    """Start the job that cancels an election.
+
+    Raises ElectionFinished for one tallied or cancelled, ElectionClosed from its end on: the result stands then.
+    """
     election = lock_election(public_id=public_id)
     if election.status in (Status.TALLIED, Status.CANCELLED):
         raise ElectionFinished
+    if election.status == Status.CLOSED:
+        raise ElectionClosed
     return send(election, "chain.cancel_election", "cancellation_requested", owner, idempotency_key)
 
 

@@ -323,6 +323,8 @@ def test_cancelling_and_finalising_follow_the_status(client: Client, admin: dict
     assert (early.status_code, early.json()["code"]) == (409, "election_not_closed")
     assert client.post(f"{ELECTION}/cancel", headers=admin).status_code == 202
     make.head_at(100)
+    ended = client.post(f"{ELECTION}/cancel", headers=admin)
+    assert (ended.status_code, ended.json()["code"]) == (409, "election_closed")
     assert client.post(f"{ELECTION}/finalise", headers=admin).status_code == 202
     assert [job.input["election_id"] for job in Job.objects.all()] == [1, 1]
     services.apply_events(events=[make.cancelled(at=101)])
