@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 
 from accounts.models import User
 from accounts.permissions import IsAdmin, IsSignedIn
+from accounts.serializers import EmptySerializer
 from elections import services
 from elections.exceptions import ElectionNotFound
 from elections.hot_reads import choose_encoding, hot_reads, make_body
@@ -222,6 +223,7 @@ class ChainRequestView(APIView):
 
     @extend_schema(tags=["Elections"], parameters=[IDEMPOTENCY], request=None, responses={202: StartedSerializer})
     def post(self, request: Request, id: str) -> Response:  # noqa: A002
+        EmptySerializer(data=request.data).is_valid(raise_exception=True)
         key = request.headers.get("Idempotency-Key", "")
         return started(self.ask(owner=person(request), public_id=id, idempotency_key=key))
 

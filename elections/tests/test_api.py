@@ -28,6 +28,7 @@ from jobs.models import Job
 
 pytestmark = pytest.mark.django_db
 DOCUMENT = {"title": "A new bridge", "description": "Where should it stand?", "options": ["North", "Mill", "South"]}
+JSON = "application/json"
 ELECTION = "/elections/31337-5fbdb231-1"
 
 
@@ -318,20 +319,23 @@ def test_a_body_that_is_no_object_is_refused(client: Client, admin: dict, body: 
 
 def test_cancelling_and_finalising_follow_the_status(client: Client, admin: dict, citizen: dict) -> None:
     make.election(1, head=20)
-    assert client.post(f"{ELECTION}/cancel", headers=citizen).status_code == 403
-    early = client.post(f"{ELECTION}/finalise", headers=admin)
+    assert client.post(f"{ELECTION}/cancel", content_type=JSON, headers=citizen).status_code == 403
+    early = client.post(f"{ELECTION}/finalise", content_type=JSON, headers=admin)
     assert (early.status_code, early.json()["code"]) == (409, "election_not_closed")
-    assert client.post(f"{ELECTION}/cancel", headers=admin).status_code == 202
+    meant = client.post(f"{ELECTION}/cancel", {"dry_run": True}, content_type=JSON, headers=admin)
+    assert (meant.status_code, meant.json()["errors"][0]["code"]) == (400, "unknown_field")
+    assert not Job.objects.exists()
+    assert client.post(f"{ELECTION}/cancel", content_type=JSON, headers=admin).status_code == 202
     make.head_at(100)
-    ended = client.post(f"{ELECTION}/cancel", headers=admin)
+    ended = client.post(f"{ELECTION}/cancel", content_type=JSON, headers=admin)
     assert (ended.status_code, ended.json()["code"]) == (409, "election_closed")
-    assert client.post(f"{ELECTION}/finalise", headers=admin).status_code == 202
+    assert client.generic("POST", f"{ELECTION}/finalise", headers=admin).status_code == 202
     assert [job.input["election_id"] for job in Job.objects.all()] == [1, 1]
     services.apply_events(events=[make.cancelled(at=101)])
     for action in ("cancel", "finalise"):
-        late = client.post(f"{ELECTION}/{action}", headers=admin)
+        late = client.post(f"{ELECTION}/{action}", content_type=JSON, headers=admin)
         assert (late.status_code, late.json()["code"]) == (409, "election_finished")
-    assert client.post("/elections/31337-5fbdb231-9/cancel", headers=admin).status_code == 404
+    assert client.post("/elections/31337-5fbdb231-9/cancel", content_type=JSON, headers=admin).status_code == 404
 
 
 def test_anyone_signed_in_may_bring_the_metadata_that_an_election_names(client: Client, citizen: dict) -> None:
