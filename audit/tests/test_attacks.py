@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from django.core.management import CommandError, call_command
 
-from audit.models import Checkpoint, Export, Verification
+from audit.models import Checkpoint, Entry, Export, Verification
 from audit.services import export_log, sequence_all, verify_log
 from audit.storage import WriteOnceFolder
 from audit.tests.factories import tamper, write
@@ -32,11 +32,11 @@ def exports(export_folder):
 
 
 def found():
-    return [str(finding) for finding in verify_log(processes=1)[1].findings]
+    return [str(finding) for finding in verify_log(processes=1).findings]
 
 
 def outcome():
-    _, report = verify_log(processes=1)
+    report = verify_log(processes=1)
     return report.exit_code, [str(finding) for finding in report.findings]
 
 
@@ -179,13 +179,29 @@ def test_a_broken_database_keeps_what_was_found(exports):
     shutil.rmtree(folder / names[2])
     try:
         tamper("ALTER TABLE audit_tile RENAME TO elsewhere")
-        verification, report = verify_log(processes=1)
+        report = verify_log(processes=1)
     finally:
         tamper("ALTER TABLE elsewhere RENAME TO audit_tile")
     lines = [str(finding) for finding in report.findings]
     assert f"export {names[2]}: is gone from the store" in lines
     assert lines[-1].startswith("the database: could not be checked to the end: UndefinedTable: ")
-    assert (verification.outcome, report.exit_code) == ("tampered", 1)
+    assert (Verification.objects.first().outcome, report.exit_code) == ("tampered", 1)
+
+
+def test_an_outcome_that_cannot_be_kept_is_not_lost(exports):
+    folder, names = exports
+    shutil.rmtree(folder / names[2])
+    before = Verification.objects.count(), Entry.objects.count()
+    try:
+        tamper("ALTER TABLE audit_verification RENAME COLUMN outcome TO elsewhere")
+        report = verify_log(processes=1)
+    finally:
+        tamper("ALTER TABLE audit_verification RENAME COLUMN elsewhere TO outcome")
+    lines = [str(finding) for finding in report.findings]
+    assert f"export {names[2]}: is gone from the store" in lines
+    assert lines[-1].startswith("this verification: could not be kept: ")
+    assert report.exit_code == 1
+    assert (Verification.objects.count(), Entry.objects.count()) == before
 
 
 def test_rows_that_nobody_can_read_end_no_verification(exports):

@@ -53,7 +53,7 @@ def test_an_export_in_a_locked_bucket(s3):
     write(10)
     sequence_all()
     second = export_log()
-    _, report = verify_log(processes=1)
+    report = verify_log(processes=1)
     assert (report.findings, report.counts["exports"]) == ([], 2)
 
     key = f"{export.name}/entries.jsonl"
@@ -74,7 +74,7 @@ def test_an_export_in_a_locked_bucket(s3):
     true = s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
     s3.put_object(Bucket=BUCKET, Key=key, Body=true.replace(b'thing:7"', b'thing:8"'))
     s3.delete_object(Bucket=BUCKET, Key=f"{second.name}/checkpoint")
-    found = [str(finding) for finding in verify_log(processes=1)[1].findings]
+    found = [str(finding) for finding in verify_log(processes=1).findings]
     assert f"export {export.name}: entry 7: differs from the database's: target" in found
     assert f"export {second.name}: checkpoint: is missing" in found
     assert s3.get_object(Bucket=BUCKET, Key=key, VersionId=head["VersionId"])["Body"].read() == true

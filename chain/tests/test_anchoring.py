@@ -45,13 +45,13 @@ def test_a_root_is_anchored_once_and_verified(contract: str, anvil: str, capsys:
     assert anchor(size, anvil) == first
     assert Anchor.objects.get().tree_size == size
     assert Entry.objects.filter(action="audit.log.anchored").count() == 1
-    _, report = verify_log(processes=1)
+    report = verify_log(processes=1)
     assert (report.findings, report.counts["anchors"]) == ([], 1)
     sequence_all()
     call_command("anchor_audit")
     assert "anchored size" in capsys.readouterr().out
     assert Anchor.objects.count() == 2
-    assert verify_log(processes=1)[1].counts["anchors"] == 2
+    assert verify_log(processes=1).counts["anchors"] == 2
 
 
 def test_a_smaller_root_is_refused_by_the_contract(contract: str, anvil: str) -> None:
@@ -65,20 +65,20 @@ def test_a_smaller_root_is_refused_by_the_contract(contract: str, anvil: str) ->
 def test_a_full_rewrite_with_the_key_is_betrayed_by_the_chain(contract: str, anvil: str, settings: Any) -> None:
     anchor(grow(20), anvil)
     rewrite_everything(SigningKey.parse(settings.AUDIT_SIGNING_KEY))
-    found = [str(finding) for finding in verify_log(processes=1)[1].findings]
+    found = [str(finding) for finding in verify_log(processes=1).findings]
     assert any(line.startswith("anchor 0 (size 20, block ") and "do not have the root" in line for line in found), found
 
 
 def test_a_forged_row_of_an_anchor_is_found(contract: str, anvil: str) -> None:
     anchor(grow(5), anvil)
     tamper("UPDATE audit_anchor SET root_hash = sha256('x')")
-    [on_chain, logged] = [str(finding) for finding in verify_log(processes=1)[1].findings]
+    [on_chain, logged] = [str(finding) for finding in verify_log(processes=1).findings]
     assert on_chain == "anchor of size 5: the chain does not have it as it is stored here"
     assert logged.startswith('anchor of size 5: root_hash: is "0x2d71')
 
 
 def found() -> list[str]:
-    return [str(finding) for finding in verify_log(processes=1)[1].findings]
+    return [str(finding) for finding in verify_log(processes=1).findings]
 
 
 def test_an_anchor_in_a_former_contract_is_checked_there(contract: str, anvil: str, settings: Any) -> None:
@@ -86,7 +86,7 @@ def test_an_anchor_in_a_former_contract_is_checked_there(contract: str, anvil: s
     settings.AUDIT_ANCHOR_CONTRACT = Ground(anvil).deploy("AuditAnchor", OWNER.address).lower()
     size = grow(1)
     anchor(size, anvil)
-    _, report = verify_log(processes=1)
+    report = verify_log(processes=1)
     assert (report.findings, report.counts["anchors"]) == ([], 2)
     tamper("UPDATE audit_anchor SET root_hash = sha256('x') WHERE tree_size = 5")
     assert "anchor of size 5: the chain does not have it as it is stored here" in found()
@@ -98,7 +98,7 @@ def test_a_node_of_another_chain_is_no_tampering(contract: str, anvil: str, sett
     [line] = found()
     assert line == f"anchors on chain 5 in {contract}: cannot be read: the node at {anvil} is of chain 31337"
     tamper("UPDATE audit_anchor SET chain_id = 6")
-    _, report = verify_log(processes=1)
+    report = verify_log(processes=1)
     assert "anchor of size 5: chain_id: is 6, was logged as 31337" in map(str, report.findings)
     assert report.exit_code == 1
 

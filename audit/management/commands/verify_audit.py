@@ -41,7 +41,7 @@ class Command(TyperCommand):
         with progress_bar() as progress:
             try:
                 with auditing(actor="system:operator"):
-                    _, report = verify_log(progress=progress, processes=processes)
+                    report = verify_log(progress=progress, processes=processes)
             except Exception as error:  # left to itself, it would exit with 1 and so call itself tampering
                 logger.error("the verification could not be finished", exc_info=True)
                 report = Report()

@@ -3,8 +3,10 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
-from django.db import transaction
+import psycopg
+from django.db import DatabaseError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from audit.models import Verification
@@ -22,24 +24,19 @@ logger = logging.getLogger(__name__)
 KEPT_FINDINGS = 200
 
 
-@contextmanager
-def going_on(report: Report, part: str) -> Iterator[None]:
-    """Let what breaks one part of the verification, be it the part's own content, take nothing from the others."""
-    try:
-        yield
-    except Exception as error:
-        logger.exception("a part of the verification broke: %s", part)
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        report.add_unchecked(part, f"the {part}", f"could not be checked to the end: {reason}")
-
-
-def verify_log(*, progress: Progress = no_progress, processes: int | None = None) -> tuple[Verification, Report]:
+def verify_log(*, progress: Progress = no_progress, processes: int | None = None) -> Report:
     """Check entries, chain, tree, checkpoints, exports and anchors; keep the outcome and record an entry.
 
     Reads only what is committed, outside of a transaction; safe beside a running sequencer, export and anchoring.
+    What keeps it from looking, or from keeping what it found, is in the report.
     """
     started_at = timezone.now()
     report = Report()
+    try:
+        connection.ensure_connection()
+    except OperationalError as error:
+        report.add_unchecked("database", "the database", f"cannot be reached: {in_one_line(error)}")
+        return report
     keys = get_verifier_keys()
     claims: list[Claim] = []
     with going_on(report, "anchors"):
@@ -48,20 +45,45 @@ def verify_log(*, progress: Progress = no_progress, processes: int | None = None
         claims += check_exports(report, progress)
     with going_on(report, "database"):
         verify_database(get_conninfo(), keys=keys, claims=claims, report=report, progress=progress, processes=processes)
+    try:
+        keep(report, started_at=started_at)
+    except DatabaseError as error:
+        logger.error("the outcome of a verification could not be kept: %s", in_one_line(error))
+        report.add_unchecked("verification", "this verification", f"could not be kept: {in_one_line(error)}")
+    if report.exit_code:
+        logger.error("the audit log is %s: %s", report.outcome, "; ".join(map(str, report.findings[:5])))
+    return report
+
+
+@transaction.atomic
+def keep(report: Report, *, started_at: datetime) -> None:
     # What was tampered with goes before what could not be checked, or could be crowded out.
     kept = sorted(report.findings, key=lambda finding: not finding.is_tampering)[:KEPT_FINDINGS]
-    with transaction.atomic():
-        verification = Verification.objects.create(
-            started_at=started_at,
-            outcome=report.outcome,
-            tree_size=report.tree_size,
-            findings=[
-                {"part": item.part, "place": item.place, "message": item.message, "is_tampering": item.is_tampering}
-                for item in kept
-            ],
-        )
-        found = len(report.findings) + report.left_out
-        record_row(VERIFICATIONS, verification, target=f"verification:{verification.pk}", found=found)
-    if report.exit_code:
-        logger.error("the audit log is %s: %s", report.outcome, "; ".join(map(str, kept[:5])))
-    return verification, report
+    verification = Verification.objects.create(
+        started_at=started_at,
+        outcome=report.outcome,
+        tree_size=report.tree_size,
+        findings=[
+            {"part": item.part, "place": item.place, "message": item.message, "is_tampering": item.is_tampering}
+            for item in kept
+        ],
+    )
+    found = len(report.findings) + report.left_out
+    record_row(VERIFICATIONS, verification, target=f"verification:{verification.pk}", found=found)
+
+
+@contextmanager
+def going_on(report: Report, part: str) -> Iterator[None]:
+    """Let what breaks one part of the verification, be it the part's own content, take nothing from the others."""
+    try:
+        yield
+    except Exception as error:
+        # A database that went away needs no trace to be understood.
+        is_away = isinstance(error, (OperationalError, psycopg.OperationalError))
+        logger.error("a part of the verification broke: %s", part, exc_info=not is_away)
+        reason = f"{type(error).__name__}: {in_one_line(error)}"
+        report.add_unchecked(part, f"the {part}", f"could not be checked to the end: {reason}")
+
+
+def in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
