@@ -215,11 +215,11 @@ def test_an_admin_may_end_registration_early(election):
     admin = bearer(UserFactory(role="admin"))
     assert Client().post(address).status_code == 401
     assert Client().post(address, headers=bearer(UserFactory(role="viewer"))).status_code == 403
-    empty = Client().post(address, headers=admin)
+    empty = Client().post(address, content_type="application/json", headers=admin)
     assert (empty.status_code, empty.json()["code"]) == (409, "census_empty")
     assert not Job.objects.exists()
     register(election, *voter())
-    assert Client().post(address, headers=admin).status_code == 202
+    assert Client().post(address, content_type="application/json", headers=admin).status_code == 202
     assert not state(election)["is_open"]
     assert register(election, *voter()).json()["code"] == "registration_closed"
 
