@@ -8,7 +8,7 @@ from audit.services import export_log as export
 from audit.services import verify_log as verify
 
 
-@shared_task(name="audit.export_log", queue="audit", autoretry_for=(OSError,), retry_backoff=60, max_retries=5)
+@shared_task(name="audit.export_log", autoretry_for=(OSError,), retry_backoff=60, max_retries=5)
 def export_log() -> str | None:
     """Write the day's export into the write-once store."""
     with auditing(actor="system:worker"):
@@ -18,7 +18,7 @@ def export_log() -> str | None:
             return None
 
 
-@shared_task(name="audit.verify_log", queue="audit")
+@shared_task(name="audit.verify_log")
 def verify_log() -> str:
     """Verify the whole log; the outcome is kept, and logged as an error unless it is whole."""
     with auditing(actor="system:worker"):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from config.celery import app
 from jobs.services.registry import registered
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -28,3 +29,8 @@ def test_the_names_are_found() -> None:
 @pytest.mark.parametrize("name", sorted(started_names()))
 def test_a_name_that_is_started_is_registered(name: str) -> None:
     assert name in registered
+
+
+@pytest.mark.parametrize("name", ["audit.verify_log", "audit.export_log"])
+def test_the_audit_logs_tasks_wait_in_a_queue_of_their_own(name: str) -> None:
+    assert app.amqp.router.route({}, name)["queue"].name == "audit"

@@ -21,6 +21,8 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 # A worker that loses the broker keeps running what it has; the job's lease, not the broker, prevents a second run.
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_TASK_DEFAULT_QUEUE = "default"
+# Jobs name their queue themselves (`jobs.services.starting`).
+CELERY_TASK_ROUTES = {"audit.*": {"queue": "audit"}}
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
