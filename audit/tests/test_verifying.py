@@ -109,7 +109,7 @@ def test_the_command_exits_by_the_outcome(log, capsys):
     assert "entry 7: actor:" in capsys.readouterr().out
     assert [item.outcome for item in Verification.objects.all()] == ["tampered", "whole"]
     assert Verification.objects.first().findings[0]["place"] == "entry 7"
-    assert {entry.actor for entry in Entry.objects.filter(action="audit.log.verified")} == {"system:operator"}
+    assert {entry.actor for entry in Entry.objects.filter(action="audit.log.verified")} == {"command:verify_audit"}
     with pytest.raises(CommandError):
         call_command("verify_audit", "--json", processes=1)
     said = json.loads(capsys.readouterr().out)

@@ -97,8 +97,15 @@ def set_preferences(
 ) -> Preferences:
     """Set a person's language, time zone and quiet hours."""
     values = {"language": language, "time_zone": time_zone, "quiet_from": quiet_from, "quiet_until": quiet_until}
+    before = Preferences.objects.filter(user=user).values(*values).first() or {}
     saved, _ = Preferences.objects.update_or_create(user=user, defaults=values)
-    record(action="notifications.preferences.changed", actor=actor_of(user), target=actor_of(user))
+    changed = sorted(name for name, value in values.items() if before.get(name) != value)
+    record(
+        action="notifications.preferences.changed",
+        actor=actor_of(user),
+        target=actor_of(user),
+        data={"fields": changed},
+    )
     return saved
 
 

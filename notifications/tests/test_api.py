@@ -173,6 +173,10 @@ def test_preferences_are_kept_and_checked(client):
     wanted = {"language": "bg", "time_zone": "Europe/Sofia", "quiet_from": "22:00:00", "quiet_until": "07:30:00"}
     assert send(client, "put", "/notifications/preferences", user, wanted).json() == wanted
     assert send(client, "get", "/notifications/preferences", user).json() == wanted
+    send(client, "put", "/notifications/preferences", user, wanted | {"language": "en"})
+    send(client, "put", "/notifications/preferences", user, wanted)
+    entries = Entry.objects.filter(action="notifications.preferences.changed").order_by("id")
+    assert [entry.data for entry in entries] == [{"fields": sorted(wanted)}, *[{"fields": ["language"]}] * 2]
     for wrong in (
         {"language": "de"},
         {"time_zone": "Europe/Atlantis"},

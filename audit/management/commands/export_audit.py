@@ -20,7 +20,7 @@ class Command(TyperCommand):
         bundle: Annotated[Path | None, typer.Option(help="Write one zip file here, not into the store.")] = None,
         first: Annotated[int, typer.Option(help="Begin the zip file at this size of a checkpoint.", min=0)] = 0,
     ) -> None:
-        with auditing(actor="system:operator"):
+        with auditing(actor="command:export_audit"):
             try:
                 if bundle:
                     manifest = write_bundle(path=bundle, first_seq=first)

@@ -40,7 +40,7 @@ class Command(TyperCommand):
         started = time.monotonic()
         with progress_bar() as progress:
             try:
-                with auditing(actor="system:operator"):
+                with auditing(actor="command:verify_audit"):
                     report = verify_log(progress=progress, processes=processes)
             except Exception as error:  # left to itself, it would exit with 1 and so call itself tampering
                 logger.error("the verification could not be finished", exc_info=True)

@@ -15,7 +15,7 @@ class Command(TyperCommand):
     help = "Write the audit log's last signed root into the AuditAnchor contract now; a job does so daily."
 
     def handle(self) -> None:
-        with auditing(actor="system:operator"):
+        with auditing(actor="command:anchor_audit"):
             try:
                 checkpoint = get_root_to_anchor(chain_id=settings.CHAIN_ID, contract=anchor_contract())
                 done = anchor_audit_root(nodes=build_nodes(), tree_size=checkpoint.tree_size)

@@ -29,7 +29,7 @@ class Command(BaseCommand):
                 book = deploy_contracts(node=node, sender_key=settings.CHAIN_SENDER_KEY, path=options["output"])
                 record(
                     action="chain.contracts.deployed",
-                    actor="system:operator",
+                    actor="command:deploy_contracts",
                     target=f"chain:{book['chain_id']}",
                     data={"addresses": book},
                 )

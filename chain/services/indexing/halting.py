@@ -34,7 +34,7 @@ def halt(*, chain_id: int, writer: str, code: str, reason: str) -> NoReturn:
     raise IndexerHalted(reason, code=code)
 
 
-def resume_after_review(*, chain_id: int, actor: str = "system:operator") -> bool:
+def resume_after_review(*, chain_id: int, actor: str = "command:index_chain") -> bool:
     """Let a halted indexer go on, with the node's chain as the right one; return whether it was halted.
 
     What was final before counts as open again, so that the reorg that was reviewed can be followed.

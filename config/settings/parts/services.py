@@ -13,7 +13,7 @@ REDIS_URL: str = env.str("REDIS_URL", "redis://127.0.0.1:6379/0", validate=is_ur
 DATABASES: dict[str, dict[str, Any]] = {
     "default": env.dj_db_url("DATABASE_URL", "postgresql://psephos_app@127.0.0.1:5432/psephos")
 }
-DATABASES["default"]["ENGINE"] = "django_prometheus.db.backends.postgresql"
+DATABASES["default"]["ENGINE"] = "config.database"
 DATABASES["default"]["CONN_MAX_AGE"] = 0
 # A connection that broke while it lay in the pool (PostgreSQL restarted) is found out when it is taken.
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True

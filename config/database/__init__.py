@@ -1,0 +1,1 @@
+"""PostgreSQL's backend, whose pool notices a restarted server at once."""
