@@ -15,7 +15,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         # Django passes the check itself and takes no other.
         if pool is not None and pool._check is ConnectionPool.check_connection:
             pool._check = partial(check_or_drop_all, pool)
-        return pool  # type: ignore[no-any-return]
+        return pool
 
 
 def check_or_drop_all(pool: ConnectionPool, connection: psycopg.Connection) -> None:
