@@ -126,7 +126,7 @@ def percentile(values: list[float], part: float) -> float:
 def run_children(mode: str, argument: str, processes: int, **variables: str) -> list[list[float]]:
     children = [
         subprocess.Popen(
-            [sys.executable, "-m", "loadtest.bench_limits", mode, argument],
+            [sys.executable, "-W", "ignore", "-m", "loadtest.bench_limits", mode, argument],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
