@@ -110,6 +110,20 @@ class SocketConnection(WebSocketsSansIOProtocol):
             self.close_timer.cancel()
             self.close_timer = self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
 
+    def handle_parser_exception(self) -> None:
+        """Say why we close, and take no notice of what still comes.
+
+        Closed at once, with unread bytes behind it, the connection would be reset, and with it our close frame lost.
+        """
+        if self.close_sent or self.conn.close_sent is None:
+            return
+        closed = self.conn.close_sent
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": closed.code, "reason": closed.reason})
+        self.close_sent = True
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.write_eof()
+        self.close_timer = self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
+
     def shutdown(self) -> None:
         super().shutdown()
         self.loop.call_later(LAST_SECONDS, self.transport.abort)

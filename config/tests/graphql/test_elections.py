@@ -128,14 +128,21 @@ def test_bad_input_names_the_member_as_rest_does(client, admin):
 
 def test_elections_are_cancelled_and_finalised(client, admin):
     chain.election(1, end_block=20, head=30)
-    public_id = "31337-5fbdb231-1"
+    chain.election(3, start_block=10, end_block=50)
     headers = bearer(admin)
-    query = (
-        "mutation ($id: ID!) { finaliseElection(id: $id) { job { jobId } } cancelElection(id: $id) { job { jobId } } }"
-    )
-    done = data_of(ask(client, query, {"id": public_id}, headers=headers))
+    query = """
+    mutation ($ended: ID!, $runs: ID!) {
+      finaliseElection(id: $ended) { job { jobId } }
+      cancelElection(id: $runs) { job { jobId } }
+    }
+    """
+    ids = {"ended": "31337-5fbdb231-1", "runs": "31337-5fbdb231-3"}
+    done = data_of(ask(client, query, ids, headers=headers))
     types = [Job.objects.get(pk=done[name]["job"]["jobId"]).type for name in done]
     assert types == ["chain.finalise_election", "chain.cancel_election"]
+    query = "mutation ($id: ID!) { cancelElection(id: $id) { job { jobId } } }"
+    assert codes_of(ask(client, query, {"id": ids["ended"]}, headers=headers)) == [("election_closed", 409)]
+    assert Job.objects.count() == 2
     chain.head_at(31)
     chain.election(2, start_block=40, end_block=50)
     query = 'mutation { finaliseElection(id: "31337-5fbdb231-2") { job { jobId } } }'
