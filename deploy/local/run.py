@@ -8,7 +8,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -16,13 +15,12 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
-import psutil
 import psycopg
 import requests
 
 from deploy.local import oidc, services, supervisor
+from deploy.local.ports import PortRefused, check_ports, wanted_ports
 from deploy.local.services import ROOT, ServiceFailed
 from deploy.local.supervisor import MARK, PART, SERVICE, Part, Supervisor
 
@@ -72,49 +70,12 @@ def stop_postgres() -> None:
             services.start_postgres(STATE / "postgres").stop()
 
 
-def ports() -> dict[str, int]:
-    """Return the ports that people address, all derived from PORT."""
-    text = os.environ.get("PORT", "8000")
-    if not text.isdigit() or not 1024 <= int(text) <= 64000:
-        raise CannotStart(f"PORT={text} is not a port between 1024 and 64000.")
-    return {"web": int(text), "EVM node": int(text) + 545, "sign-in provider": int(text) + 90}
-
-
-def owner_of(port: int) -> str:
-    """Name the process that listens on a port, as far as we may see it."""
-    with contextlib.suppress(psutil.Error, PermissionError):
-        for connection in psutil.net_connections("tcp"):
-            if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:
-                if connection.pid:
-                    return f" by {psutil.Process(connection.pid).name()} (process {connection.pid})"
-                break
-    return ""
-
-
-def check_ports(wanted: dict[str, int]) -> None:
-    for name, port in wanted.items():
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                free = wanted["web"] + 100
-                raise CannotStart(
-                    f"Port {port} ({name}) is taken{owner_of(port)}.\n"
-                    f"Stop that, or choose other ports: make run PORT={free}"
-                ) from None
-
-
 def secret_key() -> str:
     file = STATE / "secret_key"
     if not file.exists():
         file.write_text(f"insecure-{secrets.token_urlsafe(50)}")
         file.chmod(0o600)
     return file.read_text()
-
-
-def command_exists(app: str, name: str) -> bool:
-    return (ROOT / app / "management" / "commands" / f"{name}.py").exists()
 
 
 def fingerprint() -> str:
@@ -263,24 +224,22 @@ class Stack:
         manage = [sys.executable, "manage.py"]
         # One port for both; in production HTTP has servers of its own (docs/adr/0005).
         parts = [Part("web", [*manage, "serve_sockets", "--port", str(self.ports["web"]), "--grace", "1"])]
-        if command_exists("chain", "index_chain"):
-            parts.append(Part("indexer", [*manage, "index_chain"]))
+        parts.append(Part("indexer", [*manage, "index_chain"]))
         worker = [*celery, "worker", "-Q", queues, "-c", "2", "--without-gossip", "--without-mingle", "-n", "local@%h"]
         parts.append(Part("worker", worker))
         # Two for each core, as in production; each loads a circuit's key when it first needs it.
         proving = [*celery, "worker", "-Q", "proofs", "-c", str(2 * (os.cpu_count() or 1)), "-n", "proofs@%h"]
         parts.append(Part("proofs", [*proving, "--without-gossip", "--without-mingle"]))
-        if command_exists("audit", "run_sequencer"):
-            parts.append(Part("sequencer", [*manage, "run_sequencer"], self.sequencer_environment))
+        parts.append(Part("sequencer", [*manage, "run_sequencer"], self.sequencer_environment))
         parts.append(Part("beat", [*celery, "beat", "-s", str(STATE / "beat"), "--pidfile="]))
-        if self.is_demo and command_exists("chain", "seed_demo"):
+        if self.is_demo:
             parts.append(Part("demo", [*manage, "seed_demo", "--follow"]))
         for part in parts:
             part.environment = {**self.environment, **part.environment}
             self.supervisor.start(part)
         self.wait_for_web()
         step("Web and workers", started, ", ".join(part.name for part in parts))
-        if "demo" in [part.name for part in parts]:
+        if self.is_demo:
             self.wait_for_elections()
 
     def wait_for_web(self, timeout_seconds: float = 90) -> None:
@@ -381,12 +340,12 @@ def main() -> int:
         if leftovers:
             say(f"  · ended {leftovers} processes that an earlier, killed start left behind")
         try:
-            wanted = ports()
+            wanted = wanted_ports()
             check_ports(wanted)
-            stack = Stack(wanted_ports=wanted, is_demo=is_demo)
-        except CannotStart as error:
+        except PortRefused as error:
             say(str(error))
             return 1
+        stack = Stack(wanted_ports=wanted, is_demo=is_demo)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: stack.is_stopping.set())
         status = 0
@@ -404,15 +363,6 @@ def main() -> int:
             stack.stop()
             say(f"Stopped in {time.monotonic() - stopping:.1f} s.")
         return status
-
-
-def processes_left() -> list[Any]:
-    """Return what of this folder's run is still alive, PostgreSQL included (for tests)."""
-    return [
-        process
-        for process in psutil.process_iter(["name"])
-        if process.pid != os.getpid() and supervisor.is_marked(process, STATE, (PART, SERVICE))
-    ]
 
 
 if __name__ == "__main__":
