@@ -12,7 +12,7 @@ from pathlib import Path
 
 from audit.note import NoteError, VerifierKey
 from audit.verification.bundles import verify_path
-from audit.verification.report import Report
+from audit.verification.report import Report, reason_of
 from audit.verification.screen import print_report, progress_bar
 
 NO_KEY = (
@@ -38,7 +38,7 @@ def verify_bundle(path: Path, *, keys: Sequence[str], as_json: bool = False) -> 
             with progress_bar() as progress:
                 report = verify_path(path, keys=parsed, progress=progress)
         except Exception as error:  # left to itself, it would exit with 1 and so call itself tampering
-            report.add_unchecked("bundle", str(path), f"could not be checked: {type(error).__name__}: {error}")
+            report.add_unchecked("bundle", str(path), f"could not be checked: {reason_of(error)}")
     print_report(report, started=started, as_json=as_json)
     return report.exit_code
 

@@ -229,7 +229,10 @@ class ChainRequestView(APIView):
 
 
 @extend_schema_view(
-    post=extend_schema(operation_id="cancel_election", description="Ask the chain to cancel an election.")
+    post=extend_schema(
+        operation_id="cancel_election",
+        description="Ask the chain to cancel an election that has not ended.",
+    )
 )
 class ElectionCancelView(ChainRequestView):
     def ask(self, *, owner: User, public_id: str, idempotency_key: str) -> Job:

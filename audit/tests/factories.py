@@ -9,13 +9,22 @@ from django.db import transaction
 from audit import merkle
 from audit.canonical import GENESIS, canonical_json
 from audit.models import Leaf
-from audit.services import record, verify_log
+from audit.services import record, sequence_all, verify_log, write_bundle
 from audit.tests.roles import as_role
 
 
 def write(count, action="tests.written"):
     with transaction.atomic():
         return [record(action=action, target=f"thing:{number}", data={"n": number}) for number in range(count)]
+
+
+def make_bundle(folder, count):
+    """Write a log of so many entries into a zip file."""
+    write(count)
+    sequence_all()
+    path = folder / "log.zip"
+    write_bundle(path=path)
+    return path
 
 
 def tamper(*statements):

@@ -6,6 +6,13 @@ from urllib.parse import quote
 import psycopg
 from django.db import connection
 
+# Beginnings and wholes of statements that these roles try.
+INSERT = "INSERT INTO audit_entry (id, created_at, action, actor, target, data, request_id"
+LEAF = (
+    "INSERT INTO audit_leaf (seq, entry_id, body, entry_hash)"
+    " SELECT {}, id, '{{}}', sha256('x') FROM audit_entry WHERE action = 'tests.hidden'"
+)
+
 
 def conninfo(role: str = "postgres") -> str:
     parameters = connection.get_connection_params()

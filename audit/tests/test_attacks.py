@@ -174,32 +174,35 @@ def test_checkpoints_out_of_order(exports):
 # ── the database ──
 
 
-def test_a_broken_database_keeps_what_was_found(exports):
+def verify_meanwhile(exports, change, back):
+    """Verify while an export is gone from the store and the schema is changed; return the report and its last line."""
     folder, names = exports
     shutil.rmtree(folder / names[2])
     try:
-        tamper("ALTER TABLE audit_tile RENAME TO elsewhere")
+        tamper(change)
         report = verify_log(processes=1)
     finally:
-        tamper("ALTER TABLE elsewhere RENAME TO audit_tile")
+        tamper(back)
     lines = [str(finding) for finding in report.findings]
     assert f"export {names[2]}: is gone from the store" in lines
-    assert lines[-1].startswith("the database: could not be checked to the end: UndefinedTable: ")
+    return report, lines[-1]
+
+
+def test_a_broken_database_keeps_what_was_found(exports):
+    report, last = verify_meanwhile(
+        exports, "ALTER TABLE audit_tile RENAME TO elsewhere", "ALTER TABLE elsewhere RENAME TO audit_tile"
+    )
+    assert last.startswith("the database: could not be checked to the end: UndefinedTable: ")
     assert (Verification.objects.first().outcome, report.exit_code) == ("tampered", 1)
 
 
 def test_an_outcome_that_cannot_be_kept_is_not_lost(exports):
-    folder, names = exports
-    shutil.rmtree(folder / names[2])
     before = Verification.objects.count(), Entry.objects.count()
-    try:
-        tamper("ALTER TABLE audit_verification RENAME COLUMN outcome TO elsewhere")
-        report = verify_log(processes=1)
-    finally:
-        tamper("ALTER TABLE audit_verification RENAME COLUMN elsewhere TO outcome")
-    lines = [str(finding) for finding in report.findings]
-    assert f"export {names[2]}: is gone from the store" in lines
-    assert lines[-1].startswith("this verification: could not be kept: ")
+    rename = "ALTER TABLE audit_verification RENAME COLUMN {} TO {}"
+    report, last = verify_meanwhile(
+        exports, rename.format("outcome", "elsewhere"), rename.format("elsewhere", "outcome")
+    )
+    assert last.startswith("this verification: could not be kept: ")
     assert report.exit_code == 1
     assert (Verification.objects.count(), Entry.objects.count()) == before
 

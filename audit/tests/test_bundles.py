@@ -12,8 +12,8 @@ from audit.exceptions import NothingToExport
 from audit.models import Entry, Export
 from audit.note import SigningKey
 from audit.selectors import get_verifier_keys
-from audit.services import export_log, sequence_all, write_bundle
-from audit.tests.factories import tamper, write
+from audit.services import export_log, sequence_all
+from audit.tests.factories import make_bundle, tamper, write
 from audit.verification.bundles import verify_path, write_manifest
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -22,11 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 @pytest.fixture
 def bundle(tmp_path):
-    write(300)
-    sequence_all()
-    path = tmp_path / "log.zip"
-    write_bundle(path=path)
-    return path
+    return make_bundle(tmp_path, 300)
 
 
 def check(path, keys=None):

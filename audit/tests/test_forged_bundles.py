@@ -10,8 +10,7 @@ import pytest
 from audit.note import SigningKey
 from audit.offline import verify_bundle
 from audit.selectors import get_verifier_keys
-from audit.services import sequence_all, write_bundle
-from audit.tests.factories import write
+from audit.tests.factories import make_bundle
 from audit.tests.test_bundles import check, rewrite
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -19,11 +18,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def bundle(tmp_path):
-    write(1)
-    sequence_all()
-    path = tmp_path / "log.zip"
-    write_bundle(path=path)
-    return path
+    return make_bundle(tmp_path, 1)
 
 
 @pytest.fixture

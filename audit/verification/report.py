@@ -66,6 +66,11 @@ class Report:
         return EXIT_CODES[self.outcome]
 
 
+def reason_of(error: Exception) -> str:
+    """Say what broke, in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 def printable(text: str) -> str:
     """Spell out characters that move a terminal's cursor, end the line or cannot be stored; cut what is too long.
 

@@ -614,7 +614,7 @@ export type Mutation = {
   closeCensus: CloseCensus;
   /** Ask the chain for a new election. */
   createElection: CreateElection;
-  /** Ask the chain to cancel an election. */
+  /** Ask the chain to cancel an election that has not ended. */
   cancelElection: CancelElection;
   /** Ask the chain for an election's tally. */
   finaliseElection: FinaliseElection;
@@ -811,7 +811,7 @@ export type NewElectionMetadata = {
   options: Array<Scalars['String']['input']>;
 };
 
-/** Ask the chain to cancel an election. */
+/** Ask the chain to cancel an election that has not ended. */
 export type CancelElection = {
   __typename?: 'CancelElection';
   /** The job that sends the transaction. */

@@ -383,7 +383,7 @@ class Registration(TypedDict):
 
 class CancelElection(TypedDict):
     """
-    Ask the chain to cancel an election.
+    Ask the chain to cancel an election that has not ended.
     """
 
     job: StartedJob

@@ -65,7 +65,7 @@ class CreateElection(graphene.Mutation):
 
 
 class CancelElection(ChainRequest):
-    """Ask the chain to cancel an election."""
+    """Ask the chain to cancel an election that has not ended."""
 
     ask = staticmethod(services.request_cancellation)
 
@@ -101,7 +101,9 @@ class BringElectionMetadata(graphene.Mutation):
 
 class Mutation(graphene.ObjectType):
     create_election = CreateElection.Field(required=True, description="Ask the chain for a new election.")
-    cancel_election = CancelElection.Field(required=True, description="Ask the chain to cancel an election.")
+    cancel_election = CancelElection.Field(
+        required=True, description="Ask the chain to cancel an election that has not ended."
+    )
     finalise_election = FinaliseElection.Field(required=True, description="Ask the chain for an election's tally.")
     bring_election_metadata = BringElectionMetadata.Field(
         required=True, description="Bring the document that an election names by its hash."

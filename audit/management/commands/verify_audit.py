@@ -12,7 +12,7 @@ from django_typer.management import TyperCommand
 from audit.context import auditing
 from audit.offline import verify_bundle
 from audit.services import verify_log
-from audit.verification.report import Report
+from audit.verification.report import Report, reason_of
 from audit.verification.screen import print_report, progress_bar
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,6 @@ class Command(TyperCommand):
             except Exception as error:  # left to itself, it would exit with 1 and so call itself tampering
                 logger.error("the verification could not be finished", exc_info=True)
                 report = Report()
-                reason = " ".join(f"{type(error).__name__}: {error}".split())
-                report.add_unchecked("verification", "the verification", f"could not be finished: {reason}")
+                report.add_unchecked("verification", "the verification", f"could not be finished: {reason_of(error)}")
         print_report(report, started=started, as_json=as_json)
         raise typer.Exit(report.exit_code)

@@ -16,7 +16,7 @@ from audit.services.registering import record_row
 from audit.services.verifying.anchors import get_anchor_contract, read_anchor_claims
 from audit.services.verifying.exports import check_exports
 from audit.verification.database import Claim, verify_database
-from audit.verification.report import Progress, Report, no_progress
+from audit.verification.report import Finding, Progress, Report, no_progress, reason_of
 
 __all__ = ["get_anchor_contract", "verify_log"]
 
@@ -35,7 +35,8 @@ def verify_log(*, progress: Progress = no_progress, processes: int | None = None
     try:
         connection.ensure_connection()
     except OperationalError as error:
-        report.add_unchecked("database", "the database", f"cannot be reached: {in_one_line(error)}")
+        logger.error("the audit log cannot be verified: %s", reason_of(error))
+        report.add_unchecked("database", "the database", f"cannot be reached: {reason_of(error)}")
         return report
     keys = get_verifier_keys()
     claims: list[Claim] = []
@@ -48,24 +49,28 @@ def verify_log(*, progress: Progress = no_progress, processes: int | None = None
     try:
         keep(report, started_at=started_at)
     except DatabaseError as error:
-        logger.error("the outcome of a verification could not be kept: %s", in_one_line(error))
-        report.add_unchecked("verification", "this verification", f"could not be kept: {in_one_line(error)}")
+        logger.error("the outcome of a verification could not be kept: %s", reason_of(error))
+        report.add_unchecked("verification", "this verification", f"could not be kept: {reason_of(error)}")
     if report.exit_code:
-        logger.error("the audit log is %s: %s", report.outcome, "; ".join(map(str, report.findings[:5])))
+        logger.error("the audit log is %s: %s", report.outcome, "; ".join(map(str, worst_first(report)[:5])))
     return report
+
+
+def worst_first(report: Report) -> list[Finding]:
+    """Put what was tampered with before what could not be checked, which could crowd it out."""
+    return sorted(report.findings, key=lambda finding: not finding.is_tampering)
 
 
 @transaction.atomic
 def keep(report: Report, *, started_at: datetime) -> None:
-    # What was tampered with goes before what could not be checked, or could be crowded out.
-    kept = sorted(report.findings, key=lambda finding: not finding.is_tampering)[:KEPT_FINDINGS]
+    """Keep the outcome of a verification, and record its entry."""
     verification = Verification.objects.create(
         started_at=started_at,
         outcome=report.outcome,
         tree_size=report.tree_size,
         findings=[
             {"part": item.part, "place": item.place, "message": item.message, "is_tampering": item.is_tampering}
-            for item in kept
+            for item in worst_first(report)[:KEPT_FINDINGS]
         ],
     )
     found = len(report.findings) + report.left_out
@@ -81,9 +86,4 @@ def going_on(report: Report, part: str) -> Iterator[None]:
         # A database that went away needs no trace to be understood.
         is_away = isinstance(error, (OperationalError, psycopg.OperationalError))
         logger.error("a part of the verification broke: %s", part, exc_info=not is_away)
-        reason = f"{type(error).__name__}: {in_one_line(error)}"
-        report.add_unchecked(part, f"the {part}", f"could not be checked to the end: {reason}")
-
-
-def in_one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+        report.add_unchecked(part, f"the {part}", f"could not be checked to the end: {reason_of(error)}")

@@ -14,7 +14,7 @@ from audit.services.exporting import get_export_storage
 from audit.verification import bundles
 from audit.verification.bundles import MANIFEST, BundleUnreachable, BundleUnreadable, Checked
 from audit.verification.database import Claim, differing_fields
-from audit.verification.report import Finding, Progress, Report
+from audit.verification.report import Finding, Progress, Report, reason_of
 
 logger = logging.getLogger(__name__)
 READ_AHEAD = 5000
@@ -50,8 +50,7 @@ def check_exports(report: Report, progress: Progress) -> list[Claim]:
     except FileNotFoundError:
         names = set()
     except Exception as error:  # each store has errors of its own
-        reason = f"cannot be read: {type(error).__name__}: {error}"
-        report.add_unchecked("exports", "the store of exports", reason)
+        report.add_unchecked("exports", "the store of exports", f"cannot be read: {reason_of(error)}")
         return []
     claims: list[Claim] = []
     spans: list[tuple[int, int]] = []
@@ -74,7 +73,7 @@ def check_exports(report: Report, progress: Progress) -> list[Claim]:
             # Whatever one of them holds, it must not keep the others from being checked.
             is_reached = False
             logger.exception("the check of the export %s broke", name)
-            inner.add_unchecked("exports", MANIFEST, f"could not be checked: {type(error).__name__}: {error}")
+            inner.add_unchecked("exports", MANIFEST, f"could not be checked: {reason_of(error)}")
         else:
             if checked is None:
                 continue

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Protocol, Self
 
+from audit.verification.report import reason_of
+
 MAX_SMALL_FILE = 1 << 20
 # What unpacking and copying leave beside the files, which says nothing about an export.
 LITTER = "__MACOSX"
@@ -111,8 +113,7 @@ def explaining(name: str) -> Iterator[None]:
     ) as error:  # fmt: skip
         raise BundleUnreadable(f"{name} cannot be read: {error}") from error
     except Exception as error:  # OSError, and a bucket's own errors
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise BundleUnreachable(f"{name} could not be read: {reason}") from error
+        raise BundleUnreachable(f"{name} could not be read: {reason_of(error)}") from error
 
 
 class BundleFile:
